@@ -1,0 +1,3 @@
+module github.com/questdb-sf/questdb_sf
+
+go 1.26
