@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MIT
+
+package child
+
+import "syscall"
+
+func ownGroup() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+}
