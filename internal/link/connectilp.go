@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT
+
+package link
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// maxAnswer bounds what is read of an answer, in bytes.
+const maxAnswer = 64 << 10
+
+// connectILP proves that the host is there with GET /settings, on the
+// connection that the writes will use. Whether the credentials may write shows
+// at the first write only: /settings needs none.
+func (l *Link) connectILP(ctx context.Context, h *host, s secrets) (Conn, error) {
+	c := l.newILPConn(h, s)
+	if _, err := c.settings(ctx, l.cfg.ConnectTimeout); err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// settleForILP is what follows an upgrade that was answered with something else
+// than 101 (DESIGN.md 3). A server that says it offers QWP must not be degraded
+// to ILP by something in between that dislikes WebSockets for a moment.
+func (l *Link) settleForILP(ctx context.Context, h *host, s secrets, refused *ConnectError) (Conn, error) {
+	c := l.newILPConn(h, s)
+	body, err := c.settings(ctx, min(settingsTimeout, l.cfg.ConnectTimeout))
+	if err == nil && offersQWP(body) {
+		err = &ConnectError{Host: h.host, Err: fmt.Errorf("the server offers QWP, but the upgrade failed: %w", refused.Err)}
+	}
+	if err != nil {
+		_ = c.Close()
+		return nil, err
+	}
+	l.rememberILP(h)
+	return c, nil
+}
+
+// settings returns the body of GET /settings. Any answer proves that somebody
+// is there, except those which a gateway gives when nobody is behind it.
+func (c *ilpConn) settings(ctx context.Context, within time.Duration) ([]byte, error) {
+	timeout := &TimeoutError{Host: c.h.host, What: "answer to /settings", After: within}
+	ctx, cancel := context.WithTimeoutCause(ctx, within, timeout)
+	defer cancel()
+	resp, err := c.roundTrip(ctx, http.MethodGet, "/settings", requestBody{})
+	if err != nil {
+		return nil, &ConnectError{Host: c.h.host, Err: err}
+	}
+	defer resp.Body.Close()
+	switch resp.StatusCode {
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return nil, &AuthError{Host: c.h.host, Status: resp.StatusCode}
+	case http.StatusMisdirectedRequest:
+		return nil, roleError(c.h.host, resp.Header)
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return nil, &ConnectError{Host: c.h.host, Err: fmt.Errorf("HTTP %d from /settings", resp.StatusCode)}
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return nil, &ConnectError{Host: c.h.host, Err: causeOr(ctx, err)}
+	}
+	return body, nil
+}
+
+// offersQWP reads the answer of /settings. QuestDB 9.3.4 lists its transports in
+// config."ilp.proto.transports" as tcp and http; older versions had the
+// keys at the top. What cannot be read offers nothing.
+func offersQWP(body []byte) bool {
+	var all map[string]json.RawMessage
+	if json.Unmarshal(body, &all) != nil {
+		return false
+	}
+	var config map[string]json.RawMessage
+	if json.Unmarshal(all["config"], &config) != nil {
+		config = all
+	}
+	for key, value := range config {
+		text := strings.ToLower(string(value))
+		if strings.HasSuffix(key, "proto.transports") && strings.Contains(text, `"qwp`) {
+			return true
+		}
+		if strings.HasPrefix(strings.ToLower(key), "qwp") && text != "false" && text != "null" && text != "[]" {
+			return true
+		}
+	}
+	return false
+}
+
+func roleError(host string, h http.Header) *RoleError {
+	return &RoleError{Host: host, Role: oneLine(h.Get("X-QuestDB-Role"), 40)}
+}
