@@ -11,13 +11,13 @@ import (
 	"math"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/link"
 	"github.com/questdb-sf/questdb_sf/internal/qwp"
+	"github.com/questdb-sf/questdb_sf/testutil/questdb"
 )
 
 const stamp = 1_700_000_000_123_456 // 2023-11-14T22:13:20.123456Z
@@ -208,17 +208,26 @@ func BenchmarkEncode(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/row")
 }
 
-// questdb returns the address of a real QuestDB, or skips.
-func questdb(tb testing.TB) string {
-	address := os.Getenv("QUESTDB_URL")
-	if address == "" {
-		tb.Skip("QUESTDB_URL is not set: no real QuestDB (such as http://127.0.0.1:9000) to ask")
+// questdbURL starts a real QuestDB and returns its address.
+func questdbURL(t *testing.T) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("runs the real QuestDB; not with -short")
 	}
-	return address
+	srv, err := questdb.Start(t.Context(), questdb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := srv.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return srv.HTTP()
 }
 
 func TestDialectIsWhatQuestDBStores(t *testing.T) {
-	address := questdb(t)
+	address := questdbURL(t)
 	for i, tc := range dialect {
 		table := fmt.Sprintf("link_dialect_%d", i)
 		sql(t, address, "DROP TABLE IF EXISTS "+table)
@@ -249,7 +258,7 @@ func TestDialectIsWhatQuestDBStores(t *testing.T) {
 }
 
 func TestRealQuestDBIsSpokenToOverILP(t *testing.T) {
-	address := questdb(t)
+	address := questdbURL(t)
 	for _, compression := range []link.Compression{link.CompressionNone, link.CompressionGzip} {
 		sql(t, address, "DROP TABLE IF EXISTS link_real")
 		cfg := config(address)
