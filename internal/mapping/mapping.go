@@ -265,12 +265,12 @@ const lastMicro = 253402300799999999
 
 func (m *Mapper) setTime(t time.Time) error {
 	micros := t.UnixMicro()
+	m.row.At(micros)
 	if micros < 0 || micros > lastMicro {
 		return m.fail(fmt.Sprintf("its time %s is not between 1970 and 9999; check the clock of the source",
 			t.UTC().Format(time.RFC3339)))
 	}
 	if !m.opts.Nanos {
-		m.row.At(micros)
 		return nil
 	}
 	if micros > math.MaxInt64/1000 {

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: MIT
+
+package sender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/questdb-sf/questdb_sf/internal/link"
+	"github.com/questdb-sf/questdb_sf/internal/qwp"
+	"github.com/questdb-sf/questdb_sf/internal/slot"
+)
+
+// unit is what one request carries one or more of: a part of a frame. A frame
+// is settled with its last unit, because units leave in order and acks are
+// cumulative.
+type unit struct {
+	fsn  slot.FSN
+	part qwp.Part
+	rows int // of the whole frame
+	last bool
+}
+
+// request is one message or HTTP request that waits for its answer.
+type request struct {
+	seq   int64
+	units []unit
+}
+
+// flight is one connection with what is on its way over it.
+type flight struct {
+	s      *Sender
+	conn   link.Conn
+	cursor *slot.Cursor
+
+	view   qwp.View
+	fsn    slot.FSN   // of the frame in view
+	parts  []qwp.Part // of that frame, not yet added, in order
+	spare  []qwp.Part
+	adding []unit    // of the request that is being built
+	fifo   []request // sent, in order, unanswered
+
+	answers  chan answer
+	acked    int64
+	retiring bool // the connection takes no more; it ends with its last answer
+}
+
+// answer is what the receiving goroutine hands over: an outcome, or the error
+// that ended it.
+type answer struct {
+	outcome link.Outcome
+	err     error
+}
+
+func newFlight(s *Sender, conn link.Conn, cursor *slot.Cursor) *flight {
+	return &flight{s: s, conn: conn, cursor: cursor, answers: make(chan answer, conn.Window()+1)}
+}
+
+// close ends the connection and the receiver.
+func (f *flight) close() {
+	_ = f.conn.Close()
+	for a := range f.answers {
+		f.take(a) // acks that were read before the end still count
+	}
+}
+
+// serve sends and settles until the connection ends. The error says why; it is
+// never nil.
+func (f *flight) serve(ctx context.Context) error {
+	go f.receive(ctx)
+	for {
+		changed := f.s.cfg.Slot.Changed()
+		if err := f.fill(ctx); err != nil {
+			return f.linger(ctx, err)
+		}
+		select {
+		case a, ok := <-f.answers:
+			if !ok {
+				return errors.New("receiver ended")
+			}
+			if err := f.take(a); err != nil {
+				return err
+			}
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// receive hands over answers until the connection ends.
+func (f *flight) receive(ctx context.Context) {
+	defer close(f.answers)
+	for {
+		o, err := f.conn.Recv(ctx)
+		f.answers <- answer{o, err}
+		if err != nil || o.Refusal != nil {
+			return
+		}
+	}
+}
+
+// linger takes the answers that are still on their way after sending has
+// failed: an ack that is left in the old socket becomes a duplicate.
+func (f *flight) linger(ctx context.Context, cause error) error {
+	if len(f.fifo) == 0 {
+		return cause
+	}
+	timeout := time.NewTimer(lingerTime)
+	defer timeout.Stop()
+	for len(f.fifo) > 0 {
+		select {
+		case a, ok := <-f.answers:
+			if !ok {
+				return cause
+			}
+			var refusal *link.Refusal
+			if err := f.take(a); errors.As(err, &refusal) {
+				return err // the server's words tell more than the broken pipe
+			} else if err != nil {
+				return cause
+			}
+		case <-timeout.C:
+			return cause
+		case <-ctx.Done():
+			return cause
+		}
+	}
+	return cause
+}
+
+// lingerTime bounds linger; acks that are there at all are there at once.
+const lingerTime = time.Second
+
+// fill sends requests while there are frames and the window has room.
+func (f *flight) fill(ctx context.Context) error {
+	if f.retiring {
+		return f.retired()
+	}
+	for len(f.fifo) < f.conn.Window() {
+		more, err := f.build()
+		if err != nil {
+			return err
+		}
+		if len(f.adding) > 0 {
+			if err := f.send(ctx); err != nil {
+				return err
+			}
+		}
+		if f.retiring {
+			return f.retired()
+		}
+		if !more {
+			return nil
+		}
+	}
+	return nil
+}
+
+// retired says that a retiring connection can go, once nothing is unanswered.
+func (f *flight) retired() error {
+	if len(f.fifo) > 0 {
+		return nil
+	}
+	return link.ErrReconnect
+}
+
+// build adds units to a request until it is full (more) or nothing is pending.
+func (f *flight) build() (more bool, err error) {
+	for {
+		if len(f.parts) == 0 {
+			if ok, err := f.load(); err != nil || !ok {
+				return false, err
+			}
+		}
+		switch err := f.conn.Add(&f.view, f.parts[0]); {
+		case err == nil:
+			f.added()
+		case errors.Is(err, link.ErrRequestFull):
+			return true, nil
+		case isTooLarge(err):
+			if err := f.split(err); err != nil {
+				return false, err
+			}
+		case errors.Is(err, link.ErrReconnect):
+			f.retiring = true // what was added goes out first
+			return false, nil
+		default:
+			return false, err
+		}
+	}
+}
+
+func isTooLarge(err error) bool {
+	var tooLarge *link.TooLargeError
+	return errors.As(err, &tooLarge)
+}
+
+// load takes the next frame from the slot; false when there is none.
+func (f *flight) load() (bool, error) {
+	e, ok, err := f.cursor.Next()
+	if err != nil {
+		return false, damaged(err)
+	}
+	if !ok {
+		return false, nil
+	}
+	if err := f.view.Parse(e.Bytes, nil); err != nil {
+		return false, damaged(fmt.Errorf("frame %d is whole but not a message: %w", e.FSN, err))
+	}
+	f.fsn = e.FSN
+	f.parts = append(f.parts[:0], qwp.WholeMessage)
+	return true, nil
+}
+
+// added moves the first part of the frame into the request.
+func (f *flight) added() {
+	u := unit{fsn: f.fsn, part: f.parts[0], last: len(f.parts) == 1}
+	if u.last {
+		u.rows = f.view.Info().Rows
+	}
+	f.adding = append(f.adding, u)
+	f.parts = f.parts[1:]
+}
+
+// split replaces a part that the server would find too large by its pieces.
+func (f *flight) split(cause error) error {
+	f.spare = f.view.Split(f.spare[:0], f.parts[0])
+	if len(f.spare) < 2 {
+		return fmt.Errorf("frame %d: one row is too large: %w", f.fsn, cause)
+	}
+	f.spare = append(f.spare, f.parts[1:]...)
+	f.parts, f.spare = f.spare, f.parts[:0]
+	return nil
+}
+
+func (f *flight) send(ctx context.Context) error {
+	seq, err := f.conn.Send(ctx)
+	if err != nil {
+		return err
+	}
+	f.fifo = append(f.fifo, request{seq: seq, units: f.adding})
+	f.adding = nil
+	return nil
+}
+
+// take applies an answer: everything up to its sequence is settled.
+func (f *flight) take(a answer) error {
+	if a.err != nil {
+		return a.err
+	}
+	if a.outcome.Refusal != nil {
+		return a.outcome.Refusal
+	}
+	for len(f.fifo) > 0 && f.fifo[0].seq <= a.outcome.Seq {
+		for _, u := range f.fifo[0].units {
+			if u.last {
+				f.s.settle(u.fsn, u.rows)
+				f.acked++
+			}
+		}
+		f.fifo = f.fifo[1:]
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+
+// Package sender joins a slot to a link: one goroutine reads frames behind the
+// watermark, sends them as units, and settles what the server took. Whatever
+// goes wrong, it drops the connection, goes back to the watermark and tries
+// again for ever; frames leave the slot only by an ack.
+package sender
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/questdb-sf/questdb_sf/internal/link"
+	"github.com/questdb-sf/questdb_sf/internal/slot"
+)
+
+// Dialer is what a sender needs of a link: one walk over the endpoints.
+type Dialer interface {
+	Connect(ctx context.Context) (link.Conn, error)
+}
+
+// Config says what to send where. All fields but Log are required.
+type Config struct {
+	Slot *slot.Slot
+	Link Dialer
+	// InitialBackoff and MaxBackoff bound the wait between attempts, which is
+	// drawn from the whole range between zero and the doubling bound.
+	InitialBackoff, MaxBackoff time.Duration
+	// Rand draws from [0, 1).
+	Rand func() float64
+	Log  *slog.Logger
+}
+
+// State tells how the sender and its server get on.
+type State struct {
+	Connected bool
+	Transport link.Transport // in use or last used; zero before the first connection
+	Host      string
+	// Connects counts connections made, Refusals answers that were no ack.
+	Connects, Refusals int64
+	// LastError is why the last connection or attempt ended; nil in health.
+	LastError error
+	// Since is when the present outage began; zero when there is none.
+	Since time.Time
+}
+
+// Sender forwards one slot until it is stopped.
+type Sender struct {
+	cfg    Config
+	cancel context.CancelFunc
+	done   chan struct{}
+	logged time.Time // when a failure was last logged; only the loop touches it
+
+	// mu guards what follows. Nothing that can block runs while it is held.
+	mu      sync.Mutex
+	state   State
+	settled chan struct{} // closed and replaced whenever a frame is settled
+}
+
+// Start begins to forward.
+func Start(cfg Config) *Sender {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &Sender{cfg: cfg, cancel: cancel, done: make(chan struct{}), settled: make(chan struct{})}
+	if s.cfg.Log == nil {
+		s.cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	go s.run(ctx)
+	return s
+}
+
+// Stop ends the forwarding and returns when the goroutine has ended. What is
+// not acked stays in the slot.
+func (s *Sender) Stop() {
+	s.cancel()
+	<-s.done
+}
+
+// Drain waits until the slot has nothing pending, or ctx ends.
+func (s *Sender) Drain(ctx context.Context) error {
+	for {
+		progress := s.progress()
+		if s.cfg.Slot.Stats().Pending == 0 {
+			return nil
+		}
+		select {
+		case <-progress:
+		case <-s.done:
+			return errors.New("the sender has stopped")
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// State returns a snapshot.
+func (s *Sender) State() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.state
+}
+
+// progress returns a channel that closes when the next frame is settled.
+func (s *Sender) progress() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.settled
+}
+
+func (s *Sender) madeProgress() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.settled)
+	s.settled = make(chan struct{})
+	s.state.Since, s.state.LastError = time.Time{}, nil
+}

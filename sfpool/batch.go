@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+
+package sfpool
+
+import (
+	"errors"
+	"time"
+
+	"github.com/questdb-sf/questdb_sf/internal/deadletter"
+	"github.com/questdb-sf/questdb_sf/internal/qwp"
+	"github.com/questdb-sf/questdb_sf/internal/slot"
+)
+
+// Row is one row: a table, cells, and the designated timestamp.
+type Row = qwp.Row
+
+// RowError says why a row can never be stored.
+type RowError = qwp.RowError
+
+// frameTarget is the size at which a frame is closed. Small enough that a
+// refused frame is no catastrophe, large enough that its header is nothing.
+const frameTarget = 256 << 10
+
+// Batch collects rows and packs them into frames. It keeps its memory across
+// Reset and must not be used by two goroutines at once.
+type Batch struct {
+	builder *qwp.Builder
+	buf     []byte
+	frames  []packed
+	rows    int
+
+	letters  []byte
+	rejected int
+}
+
+// packed is a finished frame inside buf.
+type packed struct {
+	from, to int
+	info     qwp.Info
+}
+
+// NewBatch returns an empty batch that fits the pool's segments.
+func (p *Pool) NewBatch() *Batch {
+	return &Batch{builder: qwp.NewBuilder(int(p.cfg.MaxSegmentBytes - slot.SegmentOverhead))}
+}
+
+// Add takes a row, whole or not at all. A *RowError says that it can never be
+// stored; Reject keeps such a row as a dead letter.
+func (b *Batch) Add(row *Row) error {
+	if b.builder.Size() >= frameTarget && b.builder.Rows() > 0 {
+		b.pack()
+	}
+	err := b.builder.Add(row)
+	if errors.Is(err, qwp.ErrFrameFull) {
+		b.pack()
+		err = b.builder.Add(row)
+	}
+	if err == nil {
+		b.rows++
+	}
+	return err
+}
+
+// Reject adds a row that can never be stored to the dead letters of the batch.
+// They are written and synced together with its rows.
+func (b *Batch) Reject(row *Row, reason string) {
+	b.letters = deadletter.AppendLetter(b.letters, time.Now(), row, reason)
+	b.rejected++
+}
+
+// Rows returns how many rows were added since the last Reset.
+func (b *Batch) Rows() int { return b.rows }
+
+// Rejected returns how many rows were rejected since the last Reset.
+func (b *Batch) Rejected() int { return b.rejected }
+
+// Bytes returns about how much the batch will occupy on disk.
+func (b *Batch) Bytes() int { return len(b.buf) + b.builder.Size() }
+
+// Reset empties the batch.
+func (b *Batch) Reset() {
+	b.builder.Reset()
+	b.buf, b.frames, b.rows = b.buf[:0], b.frames[:0], 0
+	b.letters, b.rejected = b.letters[:0], 0
+}
+
+// pack encodes the rows collected so far as one frame.
+func (b *Batch) pack() {
+	if b.builder.Rows() == 0 {
+		return
+	}
+	from := len(b.buf)
+	info := b.builder.Info()
+	b.buf = b.builder.AppendFrame(b.buf)
+	b.frames = append(b.frames, packed{from: from, to: len(b.buf), info: info})
+	b.builder.Reset()
+}
+
+func (b *Batch) sizes() []int {
+	sizes := make([]int, len(b.frames))
+	for i, f := range b.frames {
+		sizes[i] = f.to - f.from
+	}
+	return sizes
+}
+
+func (b *Batch) frame(i int) slot.Frame {
+	f := b.frames[i]
+	return slot.Frame{
+		Bytes: b.buf[f.from:f.to], Rows: f.info.Rows,
+		MinTime: f.info.MinTime, MaxTime: f.info.MaxTime, HasTime: f.info.HasTime,
+	}
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+
+package sfpool
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"regexp"
+	"time"
+
+	"github.com/questdb-sf/questdb_sf/internal/link"
+	"github.com/questdb-sf/questdb_sf/internal/slot"
+	"github.com/questdb-sf/questdb_sf/internal/vfs"
+)
+
+// Transport says how rows travel.
+type Transport = link.Transport
+
+// The transports. Auto asks each server for QWP and falls back to ILP.
+const (
+	Auto = link.Auto
+	QWP  = link.QWP
+	ILP  = link.ILP
+)
+
+// Durability says what a Flush that returned nil survives.
+type Durability = slot.Durability
+
+// The durabilities.
+const (
+	// DurabilityFlush syncs before Flush returns: a power cut loses nothing.
+	DurabilityFlush = slot.Flush
+	// DurabilityPeriodic syncs in the background: a power cut loses at most
+	// SyncInterval or 4 MiB, whichever is less.
+	DurabilityPeriodic = slot.Periodic
+	// DurabilityMemory never syncs: a crash of the process loses nothing, a
+	// power cut what the kernel had not written.
+	DurabilityMemory = slot.Memory
+)
+
+// Auth holds the credentials of one connection. Token excludes the others.
+type Auth = link.Auth
+
+// Compression says how ILP requests are encoded.
+type Compression = link.Compression
+
+// The compressions. CompressionAuto is gzip except on loopback.
+const (
+	CompressionAuto = link.CompressionAuto
+	CompressionGzip = link.CompressionGzip
+	CompressionNone = link.CompressionNone
+)
+
+// Config configures a Pool. The zero value of a field means its default.
+type Config struct {
+	// URLs are the endpoints of one QuestDB, tried in order: http or https, ws
+	// or wss for QWP only. Required.
+	URLs []string
+	// Dir is the directory of the slots, created if missing. Required.
+	Dir string
+	// SenderID is the base of the slot names, letters, digits, '-' and '_'.
+	// Default "default". Two pools must not share Dir and SenderID.
+	SenderID string
+
+	// Durability defaults to DurabilityPeriodic.
+	Durability Durability
+	// SyncInterval is the longest time at risk under DurabilityPeriodic.
+	// Default 1s.
+	SyncInterval time.Duration
+	// MaxSegmentBytes is the size of one preallocated segment file, and the
+	// limit of a frame. Default 1 MiB.
+	MaxSegmentBytes int64
+	// MaxTotalBytes caps the files of all slots. Default 1 GiB; at least two
+	// segments.
+	MaxTotalBytes int64
+
+	// Transport defaults to Auto.
+	Transport Transport
+	// Auth is asked at every connect; nil means none.
+	Auth func() (Auth, error)
+	// TLS is asked at every connect; nil means the system's roots.
+	TLS func() (*tls.Config, error)
+	// Proxy chooses a proxy for a request; nil means none.
+	Proxy func(*http.Request) (*url.URL, error)
+	// Compression defaults to CompressionAuto.
+	Compression Compression
+	// ConnectTimeout bounds a connect and the answer to it. Default 15s.
+	ConnectTimeout time.Duration
+	// RequestTimeout bounds the wait for an answer, plus one second for each
+	// RequestMinThroughput bytes of the request. Defaults 30s and 4 KiB.
+	RequestTimeout       time.Duration
+	RequestMinThroughput int64
+	// InitialBackoff and MaxBackoff bound the wait between attempts. Defaults
+	// 100ms and 5s.
+	InitialBackoff, MaxBackoff time.Duration
+	// CloseFlushTimeout is how long Close waits for acks; what is not acked
+	// stays on disk. Default 5s, negative for no wait.
+	CloseFlushTimeout time.Duration
+
+	// ClientID is told to the server. Default "questdb_sf".
+	ClientID string
+	// Logger receives what an operator should know. Default: nothing is logged.
+	Logger *slog.Logger
+	// Rand draws from [0, 1) for backoff. Default math/rand.
+	Rand func() float64
+	// FS is the filesystem; tests replace it. Default the real one.
+	FS vfs.FS
+}
+
+var senderID = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
+// Validate checks a configuration without touching disk or network.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	switch {
+	case c.Dir == "":
+		return errors.New("sf_dir is missing: name the directory of the slots")
+	case !senderID.MatchString(c.SenderID):
+		return fmt.Errorf("sender_id %q: use letters, digits, '-' and '_'", c.SenderID)
+	case c.MaxSegmentBytes < minSegmentBytes:
+		return fmt.Errorf("sf_max_segment_bytes %d: at least %d", c.MaxSegmentBytes, minSegmentBytes)
+	case c.MaxTotalBytes < 2*c.MaxSegmentBytes:
+		return fmt.Errorf("sf_max_total_bytes %d: at least two segments, %d", c.MaxTotalBytes, 2*c.MaxSegmentBytes)
+	case c.InitialBackoff > c.MaxBackoff:
+		return fmt.Errorf("reconnect_initial_backoff %s exceeds reconnect_max_backoff %s", c.InitialBackoff, c.MaxBackoff)
+	}
+	lc := c.link()
+	return lc.Validate()
+}
+
+// minSegmentBytes leaves room for a frame that is worth its header.
+const minSegmentBytes = 64 << 10
+
+func (c Config) withDefaults() Config {
+	setDefault(&c.SenderID, "default")
+	setDefault(&c.Durability, DurabilityPeriodic)
+	setDefault(&c.SyncInterval, time.Second)
+	setDefault(&c.MaxSegmentBytes, 1<<20)
+	setDefault(&c.MaxTotalBytes, 1<<30)
+	setDefault(&c.Transport, Auto)
+	setDefault(&c.Compression, CompressionAuto)
+	setDefault(&c.ConnectTimeout, 15*time.Second)
+	setDefault(&c.RequestTimeout, 30*time.Second)
+	setDefault(&c.RequestMinThroughput, 4<<10)
+	setDefault(&c.InitialBackoff, 100*time.Millisecond)
+	setDefault(&c.MaxBackoff, 5*time.Second)
+	setDefault(&c.CloseFlushTimeout, 5*time.Second)
+	setDefault(&c.ClientID, "questdb_sf")
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Rand == nil {
+		c.Rand = rand.Float64
+	}
+	if c.FS == nil {
+		c.FS = vfs.OS
+	}
+	return c
+}
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+func (c Config) link() link.Config {
+	return link.Config{
+		URLs: c.URLs, Transport: c.Transport, Auth: c.Auth, TLS: c.TLS, Proxy: c.Proxy,
+		Compression: c.Compression, ConnectTimeout: c.ConnectTimeout, RequestTimeout: c.RequestTimeout,
+		RequestMinThroughput: c.RequestMinThroughput, ClientID: c.ClientID, Log: c.Logger,
+	}
+}

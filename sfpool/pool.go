@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: MIT
+
+package sfpool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/questdb-sf/questdb_sf/internal/deadletter"
+	"github.com/questdb-sf/questdb_sf/internal/link"
+	"github.com/questdb-sf/questdb_sf/internal/sender"
+	"github.com/questdb-sf/questdb_sf/internal/slot"
+)
+
+var (
+	// ErrClosed is returned by what is asked of a closed pool.
+	ErrClosed = errors.New("the pool is closed")
+	// ErrStoreFull says that the slots hold sf_max_total_bytes and nothing was
+	// acked in time. Nothing was stored.
+	ErrStoreFull = slot.ErrFull
+)
+
+// LockedError says which slot another owner holds, and its process.
+type LockedError = slot.LockedError
+
+// Pool is a set of store-and-forward senders in one directory. Its methods are
+// safe for concurrent use.
+type Pool struct {
+	cfg          Config
+	senders      []*Sender
+	idle         chan *Sender
+	letters      *deadletter.File
+	deadLettered atomic.Int64
+
+	closing   chan struct{}
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// Open locks the slots, recovers what they hold and begins to send it. The
+// server need not be there. A slot that somebody else holds is a *LockedError.
+func Open(ctx context.Context, cfg Config) (*Pool, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("questdb_sf configuration: %w", err)
+	}
+	cfg = cfg.withDefaults()
+	l, err := link.New(cfg.link())
+	if err != nil {
+		return nil, err
+	}
+	p := &Pool{
+		cfg:     cfg,
+		letters: deadletter.New(cfg.FS, filepath.Join(cfg.Dir, cfg.SenderID+".dead-letter.lp")),
+		idle:    make(chan *Sender, 1),
+		closing: make(chan struct{}),
+	}
+	s, err := p.build(0, l)
+	if err != nil {
+		return nil, err
+	}
+	p.senders = []*Sender{s}
+	p.idle <- s
+	p.announce(s.slot.Stats())
+	return p, nil
+}
+
+// build opens the slot with an index and starts to forward it.
+func (p *Pool) build(index int, l *link.Link) (*Sender, error) {
+	name := fmt.Sprintf("%s-%d", p.cfg.SenderID, index)
+	if err := p.cfg.FS.MkdirAll(p.cfg.Dir, 0o750); err != nil {
+		return nil, fmt.Errorf("create sf_dir %s: %w", p.cfg.Dir, err)
+	}
+	store, err := slot.Open(slot.Options{
+		FS: p.cfg.FS, Dir: filepath.Join(p.cfg.Dir, name), Target: p.target(),
+		SegmentBytes: p.cfg.MaxSegmentBytes, MaxBytes: p.cfg.MaxTotalBytes,
+		Durability: p.cfg.Durability, SyncInterval: p.cfg.SyncInterval,
+	})
+	if err != nil {
+		return nil, err
+	}
+	loop := sender.Start(sender.Config{
+		Slot: store, Link: l, Rand: p.cfg.Rand, Log: p.cfg.Logger,
+		InitialBackoff: p.cfg.InitialBackoff, MaxBackoff: p.cfg.MaxBackoff,
+	})
+	return &Sender{pool: p, name: name, slot: store, loop: loop}, nil
+}
+
+// target is what .target says: where this slot's rows belong, without secrets.
+func (p *Pool) target() string {
+	urls := slices.Clone(p.cfg.URLs)
+	slices.Sort(urls)
+	return strings.Join(urls, "\n") + "\n"
+}
+
+var promises = map[Durability]string{
+	DurabilityFlush:  "rows are synced before they are accepted: a power cut loses none",
+	DurabilityMemory: "rows are never synced: a killed process loses none, a power cut those of the last seconds",
+}
+
+func (p *Pool) announce(st slot.Stats) {
+	promise, ok := promises[p.cfg.Durability]
+	if !ok {
+		promise = fmt.Sprintf("rows are synced every %s or 4 MiB: a power cut loses at most that", p.cfg.SyncInterval)
+	}
+	p.cfg.Logger.Info("store open", "sf_dir", p.cfg.Dir, "sender_id", p.cfg.SenderID,
+		"durability", p.cfg.Durability.String(), "promise", promise, "pending_rows", st.Pending)
+}
+
+// Borrow returns an idle sender, waiting for one until ctx ends.
+func (p *Pool) Borrow(ctx context.Context) (*Sender, error) {
+	select {
+	case <-p.closing:
+		return nil, ErrClosed
+	default:
+	}
+	select {
+	case s := <-p.idle:
+		return s, nil
+	case <-p.closing:
+		return nil, ErrClosed
+	case <-ctx.Done():
+		return nil, fmt.Errorf("all %d senders are borrowed: %w", len(p.senders), ctx.Err())
+	}
+}
+
+// rollback undoes an append. If even that fails the slot takes no more appends,
+// and says so; what was published in it is still sent.
+func (p *Pool) rollback(tx *slot.Tx, cause error) error {
+	if err := tx.Rollback(); err != nil {
+		p.cfg.Logger.Error("cannot undo an append", "error", err)
+		return errors.Join(cause, err)
+	}
+	return cause
+}
+
+// Close waits up to CloseFlushTimeout for acks, ends the sending and releases
+// the slots. What is not acked stays on disk for the next Open. It may be
+// called again, and returns what the first call returned.
+func (p *Pool) Close(ctx context.Context) error {
+	p.closeOnce.Do(func() {
+		close(p.closing)
+		p.closeErr = p.close(ctx)
+	})
+	return p.closeErr
+}
+
+func (p *Pool) close(ctx context.Context) error {
+	flush, cancel := context.WithTimeout(ctx, max(0, p.cfg.CloseFlushTimeout))
+	defer cancel()
+	var errs []error
+	for _, s := range p.senders {
+		_ = s.loop.Drain(flush) // what did not get through is kept and said below
+		s.loop.Stop()
+		if st := s.slot.Stats(); st.Pending > 0 {
+			p.cfg.Logger.Info("rows stay on disk until the next start", "slot", s.name, "pending_rows", st.Pending)
+		}
+		errs = append(errs, s.slot.Close())
+	}
+	return errors.Join(append(errs, p.letters.Close())...)
+}
+
+// Stats is a snapshot of a pool, counted in rows unless it says otherwise.
+type Stats struct {
+	// Accepted = Acked + Pending + DeadLettered.
+	Accepted, Acked, Pending, DeadLettered int64
+	// PendingBytes are the bytes of frames not acked, StoreBytes the files.
+	PendingBytes, StoreBytes int64
+	Slots                    []SlotStats
+}
+
+// SlotStats is a snapshot of one slot and its connection.
+type SlotStats struct {
+	Name               string
+	Pending            int64
+	Connected          bool
+	Transport          Transport
+	Host               string
+	Connects, Refusals int64
+	// LastError is why the present outage goes on; nil in health.
+	LastError error
+	// OutageSince is zero in health.
+	OutageSince time.Time
+}
+
+// Stats returns a snapshot. It does no I/O.
+func (p *Pool) Stats() Stats {
+	dead := p.deadLettered.Load()
+	st := Stats{Accepted: dead, DeadLettered: dead}
+	for _, s := range p.senders {
+		ss, ls := s.slot.Stats(), s.loop.State()
+		st.Accepted += ss.Accepted
+		st.Acked += ss.Acked
+		st.Pending += ss.Pending
+		st.PendingBytes += ss.PendingBytes
+		st.StoreBytes += ss.SegmentBytes
+		st.Slots = append(st.Slots, SlotStats{
+			Name: s.name, Pending: ss.Pending, Connected: ls.Connected, Transport: ls.Transport, Host: ls.Host,
+			Connects: ls.Connects, Refusals: ls.Refusals, LastError: ls.LastError, OutageSince: ls.Since,
+		})
+	}
+	return st
+}
+
+// DeadLetterPath returns the file that keeps rows which can never be stored.
+func (p *Pool) DeadLetterPath() string { return p.letters.Path() }
