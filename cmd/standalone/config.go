@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/influxdata/telegraf/config"
+
+	"github.com/questdb-sf/questdb_sf/plugins/outputs/questdb_sf"
+)
+
+// load reads the one [[outputs.questdb_sf]] block of a Telegraf configuration
+// with Telegraf's own reader, so that durations, sizes, environment variables
+// and the complaint about an unknown option are what users know.
+func load(file string) (*questdb_sf.Output, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	c := config.NewConfig()
+	c.OutputFilters = []string{"questdb_sf"}
+	c.InputFilters = []string{"-"} // inputs belong to the agent; none has this name
+	if err := c.LoadConfigData(data, file); err != nil {
+		return nil, err
+	}
+	if err := c.LinkSecrets(); err != nil {
+		return nil, err
+	}
+	if len(c.Outputs) != 1 {
+		return nil, fmt.Errorf("it has %d [[outputs.questdb_sf]] blocks; exactly one is needed", len(c.Outputs))
+	}
+	out, ok := c.Outputs[0].Output.(*questdb_sf.Output)
+	if !ok {
+		return nil, errors.New("bug: another plugin is called questdb_sf")
+	}
+	return out, nil
+}

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: MIT
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+)
+
+// chunkBytes is the size of one read of stdin, that of a Linux pipe.
+const chunkBytes = 64 << 10
+
+// maxLineBytes bounds a line: the decoder itself has no limit and would take all
+// memory for a writer that never ends its line.
+const maxLineBytes = 16 << 20
+
+// errLineTooLong ends a decoder; the reader is then told to skip the line.
+var errLineTooLong = errors.New("line too long")
+
+// pump reads stdin in the background, so that the reader knows whether a read
+// would block.
+type pump struct {
+	chunks chan []byte
+	free   chan []byte
+}
+
+func startPump(r io.Reader) *pump {
+	p := &pump{chunks: make(chan []byte), free: make(chan []byte, 2)}
+	p.free <- make([]byte, chunkBytes)
+	p.free <- make([]byte, chunkBytes)
+	go p.run(r)
+	return p
+}
+
+// run ends with stdin. It may outlive the stream when stdin never ends; the
+// process then exits from under it.
+func (p *pump) run(r io.Reader) {
+	defer close(p.chunks)
+	for buf := range p.free {
+		n, err := r.Read(buf[:chunkBytes])
+		if n > 0 {
+			p.chunks <- buf[:n]
+		} else {
+			p.free <- buf
+		}
+		if err != nil {
+			return // a broken pipe ends the stream as its end does
+		}
+	}
+}
+
+// reader gives the decoder what the pump has read. Before it would block it
+// calls idle: the decoder asks for more only when no complete line is left, so
+// that is the moment to commit.
+type reader struct {
+	pump *pump
+	stop <-chan struct{}
+	idle func()
+
+	chunk, rest []byte // being given out: whole, and what is left of it
+	sinceLine   int    // bytes given out since the last complete line
+	newline     bool   // the last byte given out ended a line
+	ended, torn bool   // no more input; and it ended inside a line
+}
+
+func newReader(p *pump, stop <-chan struct{}, idle func()) *reader {
+	return &reader{pump: p, stop: stop, idle: idle, newline: true}
+}
+
+// Read implements io.Reader. A stream that ends inside a line gets a NUL behind
+// it, which no line may end with: a cut number or time would still be valid, and
+// wrong.
+func (r *reader) Read(p []byte) (int, error) {
+	if r.sinceLine > maxLineBytes {
+		return 0, errLineTooLong
+	}
+	if !r.more() {
+		if r.ended {
+			return 0, io.EOF
+		}
+		r.ended = true
+		if r.newline {
+			return 0, io.EOF
+		}
+		r.torn = true
+		p[0] = 0
+		return 1, nil
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	r.sinceLine += n
+	r.newline = p[n-1] == '\n'
+	return n, nil
+}
+
+// lineDone says that the decoder has finished a line.
+func (r *reader) lineDone() { r.sinceLine = 0 }
+
+// skipLine drops input up to the next line break.
+func (r *reader) skipLine() {
+	for r.more() {
+		i := bytes.IndexByte(r.rest, '\n')
+		if i < 0 {
+			r.rest = nil
+			continue
+		}
+		r.rest, r.newline = r.rest[i+1:], true
+		break
+	}
+	r.sinceLine = 0
+}
+
+// more makes sure that there is a rest, and reports false at the end of input.
+func (r *reader) more() bool {
+	if len(r.rest) > 0 {
+		return true
+	}
+	if r.ended {
+		return false
+	}
+	if r.chunk != nil {
+		r.pump.free <- r.chunk
+		r.chunk = nil
+	}
+	var ok bool
+	select {
+	case r.chunk, ok = <-r.pump.chunks:
+	default:
+		r.idle()
+		select {
+		case r.chunk, ok = <-r.pump.chunks:
+		case <-r.stop:
+		}
+	}
+	r.rest = r.chunk
+	return ok
+}
