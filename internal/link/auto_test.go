@@ -170,6 +170,25 @@ func TestQWPIsAskedForAgainAfterAnOutage(t *testing.T) {
 	}
 }
 
+func TestWhatAPortalSaysOfAHostIsNotRemembered(t *testing.T) {
+	for name, answer := range map[string]http.HandlerFunc{
+		"page": status(200, "<html>log in</html>"), "redirect": http.RedirectHandler("/login", 302).ServeHTTP, "404": http.NotFound,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t)
+			s.settings, s.write = answer, answer
+			l := newLink(t, config(s.URL))
+			if o := exchange(t, connect(t, l), frame(t, simpleRow("a", 1))); o.Refusal == nil {
+				t.Fatal("the portal's answer is an ack")
+			}
+			s.upgrade = speakQWP(hear, nil)
+			if c := connect(t, l); c.Transport() != link.QWP {
+				t.Errorf("behind the portal: %v", c.Transport())
+			}
+		})
+	}
+}
+
 func TestRoundTriesTheBestKnownHostFirst(t *testing.T) {
 	replica, catchup, good := newServer(t), newServer(t), newServer(t)
 	replica.upgrade, catchup.upgrade, good.upgrade = role("REPLICA"), role("PRIMARY_CATCHUP"), speakQWP(hear, nil)

@@ -152,7 +152,7 @@ func (c *ilpConn) judge(r *Refusal) {
 	case r.HTTPStatus == http.StatusUnauthorized, r.HTTPStatus == http.StatusForbidden:
 		// The same credentials would meet the same answer elsewhere.
 	case r.HTTPStatus >= 500, r.foreign != nil:
-		c.link.mark(c.h, hostTrouble)
+		c.link.lost(c.h) // what a stranger said of its transports counts no more
 	}
 }
 

@@ -23,7 +23,7 @@ func realParts(t *testing.T) context.Context {
 	if testing.Short() {
 		t.Skip("runs real servers and processes; not with -short")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }

@@ -3,9 +3,12 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -116,6 +119,23 @@ func TestTelegrafLosesNothingWhenTheServerIsKilledMidStream(t *testing.T) {
 	none(t, set.Check(readBack(ctx, t, srv), 0, rows), requestRows)
 }
 
+// waitCollected returns when Telegraf's second output has written n rows: then
+// the inputs have read them all.
+func waitCollected(ctx context.Context, t testing.TB, file string, n int) {
+	t.Helper()
+	for {
+		data, err := os.ReadFile(file)
+		if err == nil && bytes.Count(data, []byte(gen.RowID+"=")) >= n {
+			return
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatalf("Telegraf has not collected %d rows: %v", n, ctx.Err())
+		}
+	}
+}
+
 func TestTelegrafKeepsTheBacklogThroughItsOwnStopWhileTheServerIsDown(t *testing.T) {
 	ctx := realParts(t)
 	const rows = 20_000
@@ -123,9 +143,10 @@ func TestTelegrafKeepsTheBacklogThroughItsOwnStopWhileTheServerIsDown(t *testing
 	check(t, srv.Kill())
 	output := config(srv.HTTP(), t.TempDir())
 	set := gen.Set{Seed: 2}
-	a, conn := startTelegraf(ctx, t, output)
+	seen := filepath.Join(t.TempDir(), "seen.lp")
+	a, conn := startTelegraf(ctx, t, output+fmt.Sprintf("[[outputs.file]]\nfiles = [%q]\ndata_format = \"influx\"\n", seen))
 	write(t, conn, set, 0, rows)
-	check(t, conn.Close())
+	waitCollected(ctx, t, seen, rows)
 	check(t, a.WaitLog(ctx, "no connection"))
 	check(t, a.Term())
 	check(t, a.Wait(ctx))

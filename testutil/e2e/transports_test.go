@@ -4,9 +4,11 @@ package e2e
 
 import (
 	"context"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/questdb-sf/questdb_sf/internal/qwp"
@@ -26,6 +28,13 @@ func writeFile(t testing.TB, text string) string {
 func hostOf(t testing.TB, base string) string {
 	t.Helper()
 	return must(url.Parse(base))(t).Host
+}
+
+func portOf(t testing.TB, addr string) int {
+	t.Helper()
+	_, port, err := net.SplitHostPort(addr)
+	check(t, err)
+	return must(strconv.Atoi(port))(t)
 }
 
 func TestTheSameMetricsGiveEqualTablesOverQWPAndILP(t *testing.T) {
@@ -108,7 +117,7 @@ func TestRowsStoredForANewServerAreDeliveredOverILPAfterItsDowngrade(t *testing.
 	newer.Stop()
 	send(ctx, t, p, set, 1000, 3000)
 
-	older := startQuestDB(ctx, t, questdb.Options{Settings: map[string]string{"http.bind.to": newer.Addr()}})
+	older := startQuestDB(ctx, t, questdb.Options{HTTPPort: portOf(t, newer.Addr())})
 	check(t, p.Finish(ctx))
 	none(t, set.Check(append(first, readBack(ctx, t, older)...), 0, 3000), 0)
 }

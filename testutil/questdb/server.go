@@ -25,6 +25,8 @@ type Options struct {
 	// Dir holds the data and the log; empty is a temporary directory that Stop
 	// removes.
 	Dir string
+	// HTTPPort is where SQL and ILP over HTTP are served; 0 is a free port.
+	HTTPPort int
 	// Heap is the limit of the Java heap as -Xmx takes it; empty is "512m".
 	Heap string
 	// Settings are keys of server.conf, "http.user" for example. They stand
@@ -80,6 +82,9 @@ func (s *Server) place() (err error) {
 		return err
 	}
 	s.ports = ports{http: free[0], min: free[1], ilp: free[2], pg: free[3]}
+	if s.opts.HTTPPort != 0 {
+		s.ports.http = s.opts.HTTPPort
+	}
 	return nil
 }
 
