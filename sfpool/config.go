@@ -75,8 +75,8 @@ type Config struct {
 	// MaxSegmentBytes is the size of one preallocated segment file, and the
 	// limit of a frame. Default 1 MiB.
 	MaxSegmentBytes int64
-	// MaxTotalBytes caps the files of all slots. Default 1 GiB; at least two
-	// segments.
+	// MaxTotalBytes caps the files of all slots, at least two segments. Default:
+	// the smaller of 1 GiB and a tenth of the filesystem.
 	MaxTotalBytes int64
 
 	// Transport defaults to Auto.
@@ -124,7 +124,7 @@ func (c Config) Validate() error {
 		return fmt.Errorf("sender_id %q: use letters, digits, '-' and '_'", c.SenderID)
 	case c.MaxSegmentBytes < minSegmentBytes:
 		return fmt.Errorf("sf_max_segment_bytes %d: at least %d", c.MaxSegmentBytes, minSegmentBytes)
-	case c.MaxTotalBytes < 2*c.MaxSegmentBytes:
+	case c.MaxTotalBytes != 0 && c.MaxTotalBytes < 2*c.MaxSegmentBytes:
 		return fmt.Errorf("sf_max_total_bytes %d: at least two segments, %d", c.MaxTotalBytes, 2*c.MaxSegmentBytes)
 	case c.InitialBackoff > c.MaxBackoff:
 		return fmt.Errorf("reconnect_initial_backoff %s exceeds reconnect_max_backoff %s", c.InitialBackoff, c.MaxBackoff)
@@ -141,7 +141,6 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Durability, DurabilityPeriodic)
 	setDefault(&c.SyncInterval, time.Second)
 	setDefault(&c.MaxSegmentBytes, 1<<20)
-	setDefault(&c.MaxTotalBytes, 1<<30)
 	setDefault(&c.Transport, Auto)
 	setDefault(&c.Compression, CompressionAuto)
 	setDefault(&c.ConnectTimeout, 15*time.Second)
@@ -162,6 +161,20 @@ func (c Config) withDefaults() Config {
 	}
 	return c
 }
+
+// budget returns what the slots may occupy. The directory is there by then.
+func (c Config) budget() (int64, error) {
+	if c.MaxTotalBytes != 0 {
+		return c.MaxTotalBytes, nil
+	}
+	size, _, err := c.FS.Space(c.Dir)
+	if err != nil {
+		return 0, fmt.Errorf("size of the filesystem of %s: %w", c.Dir, err)
+	}
+	return max(2*c.MaxSegmentBytes, min(defaultBudget, size/10)), nil
+}
+
+const defaultBudget = 1 << 30
 
 func setDefault[T comparable](v *T, def T) {
 	var zero T

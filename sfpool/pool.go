@@ -77,9 +77,13 @@ func (p *Pool) build(index int, l *link.Link) (*Sender, error) {
 	if err := p.cfg.FS.MkdirAll(p.cfg.Dir, 0o750); err != nil {
 		return nil, fmt.Errorf("create sf_dir %s: %w", p.cfg.Dir, err)
 	}
+	budget, err := p.cfg.budget()
+	if err != nil {
+		return nil, err
+	}
 	store, err := slot.Open(slot.Options{
 		FS: p.cfg.FS, Dir: filepath.Join(p.cfg.Dir, name), Target: p.target(),
-		SegmentBytes: p.cfg.MaxSegmentBytes, MaxBytes: p.cfg.MaxTotalBytes,
+		SegmentBytes: p.cfg.MaxSegmentBytes, MaxBytes: budget,
 		Durability: p.cfg.Durability, SyncInterval: p.cfg.SyncInterval,
 	})
 	if err != nil {
@@ -110,7 +114,8 @@ func (p *Pool) announce(st slot.Stats) {
 		promise = fmt.Sprintf("rows are synced every %s or 4 MiB: a power cut loses at most that", p.cfg.SyncInterval)
 	}
 	p.cfg.Logger.Info("store open", "sf_dir", p.cfg.Dir, "sender_id", p.cfg.SenderID,
-		"durability", p.cfg.Durability.String(), "promise", promise, "pending_rows", st.Pending)
+		"durability", p.cfg.Durability.String(), "promise", promise,
+		"sf_max_total_bytes", st.MaxBytes, "pending_rows", st.Pending)
 }
 
 // Borrow returns an idle sender, waiting for one until ctx ends.

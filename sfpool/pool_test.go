@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: MIT
+
+package sfpool_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/questdb-sf/questdb_sf/internal/vfs"
+	"github.com/questdb-sf/questdb_sf/internal/vfs/vfstest"
+	"github.com/questdb-sf/questdb_sf/sfpool"
+	"github.com/questdb-sf/questdb_sf/testutil/qwpserver"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// nowhere is an address that refuses connections.
+const nowhere = "http://127.0.0.1:1"
+
+func config(t testing.TB, url string) sfpool.Config {
+	t.Helper()
+	return sfpool.Config{
+		URLs: []string{url}, Dir: filepath.Join(t.TempDir(), "sf"), CloseFlushTimeout: -1,
+		InitialBackoff: time.Millisecond, MaxBackoff: 10 * time.Millisecond,
+	}
+}
+
+func open(t testing.TB, cfg sfpool.Config) *sfpool.Pool {
+	t.Helper()
+	p, err := sfpool.Open(context.Background(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closePool(t, p) })
+	return p
+}
+
+func closePool(t testing.TB, p *sfpool.Pool) {
+	t.Helper()
+	if err := p.Close(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+func serve(t testing.TB) *qwpserver.Server {
+	t.Helper()
+	s, err := qwpserver.Start(qwpserver.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s
+}
+
+// batch holds n rows with the ids from first on.
+func batch(t testing.TB, p *sfpool.Pool, first, n int) *sfpool.Batch {
+	t.Helper()
+	b := p.NewBatch()
+	for id := first; id < first+n; id++ {
+		var r sfpool.Row
+		r.Reset("t")
+		r.Symbol("host", "a")
+		r.Long("id", int64(id))
+		r.At(1700000000000000 + int64(id))
+		if err := b.Add(&r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b
+}
+
+func flush(t testing.TB, p *sfpool.Pool, b *sfpool.Batch) {
+	t.Helper()
+	if err := tryFlush(p, b); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func tryFlush(p *sfpool.Pool, b *sfpool.Batch) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	s, err := p.Borrow(context.Background())
+	if err != nil {
+		return err
+	}
+	defer s.Return()
+	return s.Flush(ctx, b)
+}
+
+// arrived returns once the server has n rows, and fails if any is there twice.
+func arrived(t testing.TB, s *qwpserver.Server, n int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	if err := s.Wait(ctx, func(st *qwpserver.State) bool { return st.Rows >= int64(n) }); err != nil {
+		t.Fatalf("%d of %d rows: %v", s.Total(), n, err)
+	}
+	seen := map[any]bool{}
+	for _, r := range s.Rows("t") {
+		if seen[r.Values["id"]] {
+			t.Errorf("row %v twice", r.Values["id"])
+		}
+		seen[r.Values["id"]] = true
+	}
+	if len(seen) != n {
+		t.Errorf("%d rows, want %d", len(seen), n)
+	}
+}
+
+func TestFlushedRowsArriveAndLeaveTheStore(t *testing.T) {
+	srv := serve(t)
+	p := open(t, config(t, srv.URL()))
+	flush(t, p, batch(t, p, 0, 10_000))
+	arrived(t, srv, 10_000)
+	for deadline := time.Now().Add(time.Minute); p.Stats().Pending > 0 && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
+	st := p.Stats()
+	if st.Accepted != 10_000 || st.Acked != 10_000 || st.Pending != 0 || !st.Slots[0].Connected {
+		t.Errorf("stats %+v", st)
+	}
+}
+
+func TestWhatIsNotAckedIsSentByTheNextPool(t *testing.T) {
+	for _, d := range []sfpool.Durability{sfpool.DurabilityFlush, sfpool.DurabilityPeriodic, sfpool.DurabilityMemory} {
+		t.Run(d.String(), func(t *testing.T) {
+			srv := serve(t)
+			cfg := config(t, nowhere)
+			cfg.Durability = d
+			p := open(t, cfg)
+			flush(t, p, batch(t, p, 0, 100))
+			closePool(t, p)
+
+			cfg.URLs = []string{srv.URL()}
+			p = open(t, cfg)
+			if st := p.Stats(); st.Accepted != 100 {
+				t.Errorf("stats after the restart %+v", st)
+			}
+			arrived(t, srv, 100)
+		})
+	}
+}
+
+func TestASecondPoolOnTheSlotFailsAtOnceAndNamesTheHolder(t *testing.T) {
+	cfg := config(t, nowhere)
+	open(t, cfg)
+	_, err := sfpool.Open(context.Background(), cfg)
+	var locked *sfpool.LockedError
+	if !errors.As(err, &locked) || locked.PID != os.Getpid() || !strings.Contains(err.Error(), "default-0") {
+		t.Errorf("error %v", err)
+	}
+	cfg.SenderID = "other"
+	open(t, cfg)
+}
+
+func TestAFullStoreRefusesTheBatchWholeAndTakesItWhenThereIsRoom(t *testing.T) {
+	srv := serve(t)
+	srv.Stop()
+	cfg := config(t, srv.URL())
+	cfg.MaxSegmentBytes, cfg.MaxTotalBytes = 64<<10, 128<<10
+	p := open(t, cfg)
+	rows := 0
+	for ; ; rows += 1000 {
+		if err := tryFlush(p, batch(t, p, rows, 1000)); errors.Is(err, sfpool.ErrStoreFull) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if st := p.Stats(); st.Pending != int64(rows) || st.StoreBytes > 128<<10 {
+		t.Errorf("stats %+v after %d rows", st, rows)
+	}
+	if err := srv.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	arrived(t, srv, rows)
+	flush(t, p, batch(t, p, rows, 1000))
+	arrived(t, srv, rows+1000)
+}
+
+// A batch whose Flush failed is flushed again by its owner, as Telegraf does.
+func TestWhicheverDiskCallFailsTheRetriedBatchArrivesOnce(t *testing.T) {
+	calls := 0
+	for failAt := int64(1); ; failAt++ {
+		if !failingFlush(t, failAt) {
+			break
+		}
+		calls++
+	}
+	if calls < 5 {
+		t.Errorf("only %d calls to fail", calls)
+	}
+	t.Logf("%d disk calls failed in turn", calls)
+}
+
+// failingFlush fails the nth call to the disk of a flush, and tells whether the
+// flush made so many.
+func failingFlush(t *testing.T, n int64) (failed bool) {
+	srv := serve(t)
+	defer srv.Close()
+	srv.Stop()
+	var count, at atomic.Int64
+	cfg := config(t, srv.URL())
+	cfg.Dir = "/sf"
+	cfg.Durability = sfpool.DurabilityFlush
+	cfg.MaxSegmentBytes = 64 << 10
+	cfg.FS = vfstest.Wrap(vfstest.NewMem(), func(op vfstest.Op) error {
+		if at.Load() > 0 && count.Add(1) == at.Load() {
+			return fmt.Errorf("%v %s: %w", op.Kind, op.Path, syscall.EIO)
+		}
+		return nil
+	})
+	p := open(t, cfg)
+	defer closePool(t, p)
+	flush(t, p, batch(t, p, 0, 3000))
+	b := batch(t, p, 3000, 4000)
+	b.Reject(&sfpool.Row{Table: "t"}, "a dead letter takes part")
+	at.Store(n)
+	err := tryFlush(p, b)
+	at.Store(0)
+	failed = count.Load() >= n
+	if err != nil {
+		if tryFlush(p, b) != nil { // a slot that cannot even undo needs a restart
+			closePool(t, p)
+			p = open(t, cfg)
+			flush(t, p, b)
+		}
+	}
+	if err := srv.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	arrived(t, srv, 7000)
+	return failed
+}
+
+func TestBorrowWaitsForAReturnUntilItsContextEnds(t *testing.T) {
+	p := open(t, config(t, nowhere))
+	s, err := p.Borrow(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
+	defer cancel()
+	if _, err := p.Borrow(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v", err)
+	}
+	s.Return()
+	if s, err = p.Borrow(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	s.Return()
+}
+
+func TestAClosedPoolSaysSoAndClosesTwice(t *testing.T) {
+	p := open(t, config(t, nowhere))
+	closePool(t, p)
+	closePool(t, p)
+	if _, err := p.Borrow(context.Background()); !errors.Is(err, sfpool.ErrClosed) {
+		t.Errorf("error %v", err)
+	}
+}
+
+func TestABadConfigurationFailsAtOpenAndTouchesNothing(t *testing.T) {
+	for want, change := range map[string]func(*sfpool.Config){
+		"sf_dir":               func(c *sfpool.Config) { c.Dir = "" },
+		"sender_id":            func(c *sfpool.Config) { c.SenderID = "../x" },
+		"sf_max_segment_bytes": func(c *sfpool.Config) { c.MaxSegmentBytes = 100 },
+		"sf_max_total_bytes":   func(c *sfpool.Config) { c.MaxTotalBytes = 1 << 20 },
+		"ftp":                  func(c *sfpool.Config) { c.URLs = []string{"ftp://x"} },
+		"reconnect":            func(c *sfpool.Config) { c.InitialBackoff = time.Hour },
+	} {
+		cfg := config(t, nowhere)
+		change(&cfg)
+		if _, err := sfpool.Open(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want %q in %v", want, err)
+		}
+		if _, err := os.Stat(cfg.Dir); cfg.Dir != "" && !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s was touched: %v", cfg.Dir, err)
+		}
+	}
+}
+
+func TestARowLargerThanASegmentIsRefusedAndTheOthersGoOn(t *testing.T) {
+	srv := serve(t)
+	p := open(t, config(t, srv.URL()))
+	b := batch(t, p, 0, 5)
+	var huge sfpool.Row
+	huge.Reset("t")
+	huge.Varchar("s", strings.Repeat("x", 2<<20))
+	huge.At(1)
+	var rowErr *sfpool.RowError
+	if err := b.Add(&huge); !errors.As(err, &rowErr) {
+		t.Errorf("error %v", err)
+	}
+	flush(t, p, b)
+	arrived(t, srv, 5)
+}
+
+func TestClosingLeavesNeitherDescriptorsNorLocks(t *testing.T) {
+	cfg := config(t, serve(t).URL())
+	before := descriptors(t)
+	for range 3 {
+		p := open(t, cfg)
+		flush(t, p, batch(t, p, 0, 10))
+		closePool(t, p)
+	}
+	lock, err := vfs.OS.OpenFile(filepath.Join(cfg.Dir, "default-0", ".lock"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := lock.Lock(); err != nil {
+		t.Errorf("the slot is still locked: %v", err)
+	}
+	if err := lock.Close(); err != nil {
+		t.Error(err)
+	}
+	if after := descriptors(t); after > before+1 { // the server may still hold its end of a connection
+		t.Errorf("%d descriptors before, %d after", before, after)
+	}
+}
+
+func descriptors(t testing.TB) int {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Skip("no /proc here to count descriptors in")
+	}
+	return len(entries)
+}
