@@ -116,6 +116,9 @@ var senderID = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 
 // Validate checks a configuration without touching disk or network.
 func (c Config) Validate() error {
+	if err := vfs.Supported(); err != nil && c.FS == nil {
+		return err
+	}
 	c = c.withDefaults()
 	switch {
 	case c.Dir == "":

@@ -172,7 +172,7 @@ func TestQWPIsAskedForAgainAfterAnOutage(t *testing.T) {
 
 func TestWhatAPortalSaysOfAHostIsNotRemembered(t *testing.T) {
 	for name, answer := range map[string]http.HandlerFunc{
-		"page": status(200, "<html>log in</html>"), "redirect": http.RedirectHandler("/login", 302).ServeHTTP, "404": http.NotFound,
+		"page": status(200, "<html>log in</html>"), "redirect": http.RedirectHandler("/login", http.StatusFound).ServeHTTP, "404": http.NotFound,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(t)

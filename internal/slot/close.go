@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+
+package slot
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Close waits for an open Tx to end, makes everything durable that is to be, and
+// releases the lock last. A slot with nothing pending leaves no segment behind;
+// its frame numbers go on at the next open. Close may be called again: that
+// asks once more for a lock that could not be released.
+func (s *Slot) Close() error {
+	var err error
+	s.closing.Do(func() {
+		close(s.done)
+		err = s.close()
+	})
+	s.settling.Lock()
+	defer s.settling.Unlock()
+	if e := s.lock.release(); e != nil {
+		err = errors.Join(err, fmt.Errorf("release the lock of slot %s: %w", s.o.Dir, e))
+	}
+	return err
+}
+
+// LockReleased says whether Close has released the lock for certain.
+func (s *Slot) LockReleased() bool {
+	s.settling.Lock()
+	defer s.settling.Unlock()
+	return s.lock.released
+}
+
+func (s *Slot) close() error {
+	s.token <- struct{}{} // for good
+	s.syncers.Wait()
+	s.settling.Lock()
+	defer s.settling.Unlock()
+	err := errors.Join(s.syncTail(), s.usable()) // bytes that were rolled back must not come back
+	s.retire()
+	if err == nil && s.watermark == s.published {
+		err = errors.Join(err, s.leaveEmpty())
+	} else {
+		err = errors.Join(err, s.leaveFrames())
+	}
+	s.closeFiles()
+	if err != nil {
+		return fmt.Errorf("close slot %s: %w", s.o.Dir, err)
+	}
+	return nil
+}
+
+// retire ends what others still do with the slot.
+func (s *Slot) retire() {
+	s.mu.Lock()
+	s.closed = true
+	s.changed.stick()
+	s.room.stick()
+	cursors := s.cursors
+	s.cursors = nil
+	s.mu.Unlock()
+	for c := range cursors {
+		c.shut()
+	}
+}
+
+// leaveFrames leaves what is pending for the next open.
+func (s *Slot) leaveFrames() error {
+	var errs []error
+	for _, sp := range s.tail.ready {
+		errs = append(errs, s.discard(sp))
+	}
+	s.tail.ready = nil
+	return errors.Join(append(errs, s.unlinkDoomed(), s.saveClean())...)
+}
+
+func (s *Slot) saveClean() error {
+	if err := s.settler.state.save(s.snapshot(true)); err != nil {
+		return err
+	}
+	return s.settler.state.sync()
+}
+
+// leaveEmpty removes every segment. The last goes only when the others are gone
+// for certain: it proves that what they held was settled.
+func (s *Slot) leaveEmpty() error {
+	if err := s.trim(); err != nil {
+		return err
+	}
+	if err := s.saveClean(); err != nil {
+		return err
+	}
+	if err := s.syncDir(); err != nil {
+		return err
+	}
+	names := []string{s.tail.seg.name, ackName}
+	for _, sp := range s.tail.ready {
+		names = append(names, sp.seg.name)
+	}
+	for _, name := range names {
+		if err := removeFile(s.o.FS, s.path(name)); err != nil {
+			return err
+		}
+	}
+	return s.syncDir()
+}

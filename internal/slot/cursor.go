@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT
+
+package slot
+
+import (
+	"os"
+	"sync"
+)
+
+// Entry is a published frame.
+type Entry struct {
+	FSN   FSN
+	Bytes []byte // one QWP message; valid until the next call of Next
+}
+
+// Cursor reads the frames of a slot in order, over settled ones. A slot may have
+// several; the methods of one are called by one goroutine.
+type Cursor struct {
+	s *Slot
+
+	// mu guards what follows against Slot.Close. Reading happens under it.
+	mu     sync.Mutex
+	at     position // of the next frame
+	r      reader
+	closed bool
+}
+
+// NewCursor returns a cursor before the first frame that is not settled. It is
+// closed with the slot, or by Close.
+func (s *Slot) NewCursor() *Cursor {
+	c := &Cursor{s: s, r: reader{ahead: readAhead}}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.closed = s.closed
+	if !s.closed {
+		s.cursors[c] = struct{}{}
+	}
+	return c
+}
+
+// Rewind goes back to the first frame that is not settled.
+func (c *Cursor) Rewind() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = position{}
+}
+
+// Next returns the next published frame that is not settled; false when there is
+// none now. A frame that is not what was stored is a *DamageError; the cursor
+// stays before it.
+func (c *Cursor) Next() (Entry, bool, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for {
+		if c.closed {
+			return Entry{}, false, ErrClosed
+		}
+		want, ok, err := c.s.nextFor(c.at.fsn)
+		if !ok || err != nil {
+			return Entry{}, false, err
+		}
+		rec, err := c.read(want)
+		if err == nil {
+			c.at.off += rec.size
+			c.at.fsn++
+			return Entry{FSN: want.fsn, Bytes: rec.payload}, true, nil
+		}
+		if !c.s.moved(want) {
+			return Entry{}, false, err
+		}
+	}
+}
+
+// wanted is a frame that is to be read, and how much of its segment is published.
+type wanted struct {
+	fsn   FSN
+	seg   *segment
+	end   int64
+	floor position
+}
+
+// nextFor returns the first pending frame at or behind fsn.
+func (s *Slot) nextFor(fsn FSN) (w wanted, ok bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return wanted{}, false, ErrClosed
+	}
+	fsn = s.behind(max(fsn, s.watermark+1))
+	g := s.find(fsn)
+	if g == nil {
+		return wanted{}, false, nil
+	}
+	return wanted{fsn: fsn, seg: g, end: g.end, floor: s.floor}, true, nil
+}
+
+// moved says whether a frame is not any more where it was: settled and trimmed,
+// or written anew by mend. Then a failed read means nothing.
+func (s *Slot) moved(w wanted) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed || s.find(w.fsn) != w.seg || s.isSettled(w.fsn)
+}
+
+func (c *Cursor) read(w wanted) (record, error) {
+	if err := c.seek(w); err != nil {
+		return record{}, err
+	}
+	rec, err := c.r.frame(c.at.off, w.end)
+	if err == nil && rec.bad != "" {
+		err = &DamageError{Path: c.r.f.Name(), FSN: w.fsn, Offset: c.at.off, Reason: rec.bad}
+	}
+	return rec, err
+}
+
+// seek moves to a frame: on from where the cursor is, or from the watermark, or
+// from the begin of the segment.
+func (c *Cursor) seek(w wanted) error {
+	if c.at.seg == w.seg && c.at.fsn <= w.fsn && c.r.f != nil {
+		return c.at.walk(&c.r, w.fsn, w.end)
+	}
+	f, err := c.s.o.FS.OpenFile(c.s.path(w.seg.name), os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	c.drop()
+	c.r.reset(f)
+	c.at = startOf(w.seg)
+	if w.floor.seg == w.seg && w.floor.fsn <= w.fsn {
+		c.at = w.floor
+	}
+	return c.at.walk(&c.r, w.fsn, w.end)
+}
+
+// drop closes the file.
+func (c *Cursor) drop() {
+	if c.r.f != nil {
+		_ = c.r.f.Close()
+	}
+	c.r.reset(nil)
+}
+
+// Close ends the cursor. It may be called again.
+func (c *Cursor) Close() {
+	c.s.mu.Lock()
+	delete(c.s.cursors, c)
+	c.s.mu.Unlock()
+	c.shut()
+}
+
+func (c *Cursor) shut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	c.drop()
+}

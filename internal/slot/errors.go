@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT
+
+package slot
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/questdb-sf/questdb_sf/internal/vfs"
+)
+
+var (
+	// ErrFull means that the cap is reached and trimming did not make room in
+	// time. The error is a *FullError.
+	ErrFull = errors.New("slot is full")
+	// ErrFrameTooLarge means that a frame can never fit into a segment.
+	ErrFrameTooLarge = errors.New("frame is larger than a segment")
+	// ErrClosed is returned by what is asked of a closed slot.
+	ErrClosed = errors.New("slot is closed")
+)
+
+// LockedError says that another open slot, here or in another process, holds
+// the lock of the directory.
+type LockedError struct {
+	Dir string
+	PID int // 0 when the holder left no number
+}
+
+// Error uses the words of the official clients, by which drainers know it.
+func (e *LockedError) Error() string {
+	pid := "unknown"
+	if e.PID != 0 {
+		pid = strconv.Itoa(e.PID)
+	}
+	return fmt.Sprintf("slot already in use by another process [slot=%s, holder=pid=%s]", e.Dir, pid)
+}
+
+// Unwrap gives vfs.ErrLocked.
+func (e *LockedError) Unwrap() error { return vfs.ErrLocked }
+
+// ForeignError says that a later generation of the format owns the directory.
+// Nothing in it was changed.
+type ForeignError struct {
+	Dir        string
+	File       string // what gave it away
+	Generation string
+}
+
+func (e *ForeignError) Error() string {
+	return fmt.Sprintf("slot %s was written by another client (%s, seen in %s) and is left alone: "+
+		"drain it with that client, or choose another sender_id", e.Dir, e.Generation, e.File)
+}
+
+// DamageError is a wound: damage that is not the torn tail of a crash. The
+// bytes are untouched.
+type DamageError struct {
+	Path   string
+	FSN    FSN   // the first frame concerned; -1 when unknown
+	Offset int64 // in the file
+	Reason string
+}
+
+func (e *DamageError) Error() string {
+	return fmt.Sprintf("slot damaged at %s offset %d, frame %d: %s; the file was not changed", e.Path, e.Offset, e.FSN, e.Reason)
+}
+
+// FullError says how full the slot is. It is ErrFull, and the error of the
+// context that ended the wait.
+type FullError struct {
+	Dir          string
+	Need         int64 // bytes of files that would have to be added
+	Used, Cap    int64 // bytes of files that are there and may be there
+	PendingBytes int64 // bytes of frames that wait to be settled
+	Never        bool  // no trimming could ever make room for so much at once
+	Cause        error // of the context; nil when Never
+}
+
+func (e *FullError) Error() string {
+	what := "waiting for pending frames to be settled"
+	if e.Never {
+		what = "so much at once never fits: write less at a time or raise the cap"
+	}
+	return fmt.Sprintf("slot %s is full: %d bytes of segments to add to %d, cap %d, %d bytes pending; %s",
+		e.Dir, e.Need, e.Used, e.Cap, e.PendingBytes, what)
+}
+
+// Is makes it ErrFull.
+func (e *FullError) Is(target error) bool { return target == ErrFull }
+
+// Unwrap gives the error of the context.
+func (e *FullError) Unwrap() error { return e.Cause }

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: MIT
+
+package slot
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/questdb-sf/questdb_sf/internal/vfs"
+)
+
+const (
+	lockName = ".lock"
+	pidName  = ".lock.pid"
+)
+
+// dirLock is the flock of a slot. The file is never removed: a second owner
+// would lock another inode.
+type dirLock struct {
+	f        vfs.File
+	released bool
+}
+
+func lockDir(fsys vfs.FS, dir string) (*dirLock, error) {
+	f, err := fsys.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	err = f.Lock()
+	if err == nil {
+		return &dirLock{f: f}, nil
+	}
+	_ = f.Close()
+	if errors.Is(err, vfs.ErrLocked) {
+		return nil, &LockedError{Dir: dir, PID: readPID(fsys, dir)}
+	}
+	return nil, err
+}
+
+// release gives the lock back. Where the unlock is not confirmed the file stays
+// open, so that it can be asked again: nobody may believe that the slot is free
+// while the kernel still holds it for us.
+func (l *dirLock) release() error {
+	if l.released {
+		return nil
+	}
+	if err := l.f.Unlock(); err != nil {
+		return err
+	}
+	l.released = true
+	return l.f.Close()
+}
+
+// writePID tells others who holds the lock. It is a help for people: failure is
+// no reason not to run.
+func writePID(fsys vfs.FS, dir string) {
+	f, err := fsys.OpenFile(filepath.Join(dir, pidName), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return
+	}
+	_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	_ = f.Close()
+}
+
+func readPID(fsys vfs.FS, dir string) int {
+	b, err := readSmall(fsys, filepath.Join(dir, pidName), 64)
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil || pid < 0 {
+		return 0
+	}
+	return pid
+}

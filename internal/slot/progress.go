@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: MIT
+
+package slot
+
+import (
+	"errors"
+	"os"
+)
+
+// progress is what was settled, as far as it can be believed. Any doubt moves it
+// back: frames are then sent again, never skipped.
+type progress struct {
+	watermark FSN
+	crc       uint32
+	hasCRC    bool
+	settled   []interval
+	floor     position // of the frame behind the watermark
+	reset     bool     // what was noted is not believed
+}
+
+// progress weighs what .qsf-state, or without it .ack-watermark, says about the
+// chain.
+func (r *recovery) progress() (progress, error) {
+	low := r.chain[0].base - 1
+	p := progress{watermark: low, floor: startOf(r.chain[0])}
+	st := &r.stored.state
+	switch {
+	case r.stored.valid && st.watermark > low:
+		err := r.claim(&p, st.watermark, st)
+		return p, err
+	case r.stored.valid:
+		_, anchored := r.head()
+		if anchored && st.watermark == low {
+			p.settled = st.settled
+		}
+		p.clip(r.end())
+		return p, nil
+	case r.stored.found:
+		return p, nil
+	}
+	b, err := readSmall(r.o.FS, r.path(ackName), ackSize)
+	if err != nil {
+		return p, ignoreMissing(err)
+	}
+	if w := parseAck(b); w > low {
+		err = r.claim(&p, w, nil)
+		return p, err
+	}
+	return p, nil
+}
+
+// end is the last FSN on disk.
+func (r *recovery) end() FSN { return r.chain[len(r.chain)-1].last() }
+
+// claim raises the watermark to w if the frame of that number is on disk and,
+// where st says so, has the checksum it had then.
+func (r *recovery) claim(p *progress, w FSN, st *state) error {
+	p.reset = true
+	if w > r.end() || st != nil && !st.hasCRC {
+		return nil
+	}
+	at, err := r.locate(w + 1)
+	if wound := (*DamageError)(nil); errors.As(err, &wound) {
+		return nil // found and told when it is read
+	} else if err != nil {
+		return err
+	}
+	if st != nil && st.crc != at.crc {
+		return nil
+	}
+	p.reset, p.watermark, p.crc, p.hasCRC, p.floor = false, w, at.crc, true, at
+	if st != nil {
+		p.settled = st.settled
+		p.clip(r.end())
+	}
+	return nil
+}
+
+// locate returns the position behind the frame before fsn.
+func (r *recovery) locate(fsn FSN) (position, error) {
+	at := len(r.chain) - 1
+	for r.chain[at].base >= fsn {
+		at--
+	}
+	f, err := r.o.FS.OpenFile(r.path(r.chain[at].name), os.O_RDONLY, 0)
+	if err != nil {
+		return position{}, err
+	}
+	defer f.Close()
+	var heads reader
+	heads.reset(f)
+	p := startOf(r.chain[at])
+	err = p.walk(&heads, fsn, p.seg.end)
+	return p, err
+}
+
+// clip keeps the intervals that make sense between the watermark and the end.
+func (p *progress) clip(end FSN) {
+	above := p.watermark + 1
+	for i, v := range p.settled {
+		if v.from <= above || v.to < v.from || v.from > end {
+			p.settled = p.settled[:i]
+			return
+		}
+		p.settled[i].to = min(v.to, end)
+		above = v.to + 1
+	}
+}
+
+// covers says whether a frame is settled.
+func (p *progress) covers(fsn FSN) bool {
+	if fsn <= p.watermark {
+		return true
+	}
+	for _, v := range p.settled {
+		if v.from <= fsn && fsn <= v.to {
+			return true
+		}
+	}
+	return false
+}
+
+// touches says whether some but not all frames of a segment are settled, and
+// whether all are.
+func (p *progress) touches(g *segment) (some, all bool) {
+	if g.last() <= p.watermark {
+		return false, true
+	}
+	some = g.base <= p.watermark
+	for _, v := range p.settled {
+		some = some || v.from <= g.last() && g.base <= v.to
+	}
+	return some, false
+}
+
+// settledRows counts the rows on disk that are settled already. It reads the
+// few segments of which only a part is.
+func (r *recovery) settledRows(p *progress) (int64, error) {
+	var sum extent
+	for _, g := range r.chain {
+		some, all := p.touches(g)
+		if all {
+			sum.rows += g.rows
+			continue
+		}
+		if !some {
+			continue
+		}
+		fsn := g.base
+		_, err := r.visit(g, func(rec record) {
+			if p.covers(fsn) {
+				sum.count(rec.payload, r.o.Inspect)
+			}
+			fsn++
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	return sum.rows, nil
+}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: MIT
+
+package slot
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sort"
+
+	"github.com/questdb-sf/questdb_sf/internal/vfs"
+)
+
+// settler is what settling needs to know.
+type settler struct {
+	state  *stateFile
+	ack    vfs.File
+	acked  FSN        // what ack says
+	doomed []*segment // out of the chain, to be unlinked
+	walker reader     // over record heads, behind the watermark
+}
+
+// Settle says that all rows of a frame left the slot in one way. Frames may be
+// settled in any order; one that is settled already is left as it is. It moves
+// the watermark, notes it, and unlinks segments at or below it. An error means
+// that this could not be written: nothing is lost by it but progress after a
+// restart, and the next Settle tries again.
+func (s *Slot) Settle(fsn FSN, rows int, as Settlement) error {
+	return s.SettleShares(fsn, []Share{{As: as, Rows: rows}})
+}
+
+// SettleShares is Settle for a frame whose rows left in several ways.
+func (s *Slot) SettleShares(fsn FSN, shares []Share) error {
+	for _, h := range shares {
+		if h.As < Acked || h.As > Unknown || h.Rows < 0 {
+			return fmt.Errorf("settle frame %d: %d rows as %s", fsn, h.Rows, h.As)
+		}
+	}
+	s.settling.Lock()
+	defer s.settling.Unlock()
+	if err := s.note(fsn, shares); err != nil {
+		return err
+	}
+	s.follow()
+	return s.trim()
+}
+
+// note books a frame and moves the watermark.
+func (s *Slot) note(fsn FSN, shares []Share) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return ErrClosed
+	case fsn < 0 || fsn > s.published:
+		return fmt.Errorf("settle frame %d of slot %s: the last is %d", fsn, s.o.Dir, s.published)
+	case s.isSettled(fsn):
+		return nil
+	}
+	s.settled = insert(s.settled, fsn)
+	if first := s.settled[0]; first.from == s.watermark+1 {
+		s.watermark, s.hasCRC = first.to, false
+		s.settled = slices.Delete(s.settled, 0, 1)
+	}
+	for _, h := range shares {
+		s.ledger.settled[h.As] += int64(h.Rows)
+	}
+	// Rows of a frame that could not be counted when it was found.
+	s.ledger.accepted = max(s.ledger.accepted, s.ledger.gone())
+	return nil
+}
+
+// isSettled says whether a frame is settled. The caller holds mu.
+func (s *Slot) isSettled(fsn FSN) bool {
+	return fsn <= s.watermark || s.behind(fsn) != fsn
+}
+
+// behind returns the first frame at or behind fsn that is in no interval. The
+// caller holds mu.
+func (s *Slot) behind(fsn FSN) FSN {
+	i := sort.Search(len(s.settled), func(i int) bool { return s.settled[i].to >= fsn })
+	if i < len(s.settled) && s.settled[i].from <= fsn {
+		return s.settled[i].to + 1
+	}
+	return fsn
+}
+
+// insert adds a frame that is in none of the intervals.
+func insert(list []interval, fsn FSN) []interval {
+	i := sort.Search(len(list), func(i int) bool { return list[i].from > fsn })
+	left := i > 0 && list[i-1].to+1 == fsn
+	right := i < len(list) && list[i].from == fsn+1
+	switch {
+	case left && right:
+		list[i-1].to = list[i].to
+		return slices.Delete(list, i, i+1)
+	case left:
+		list[i-1].to = fsn
+	case right:
+		list[i].from = fsn
+	default:
+		return slices.Insert(list, i, interval{from: fsn, to: fsn})
+	}
+	return list
+}
+
+// follow walks to the watermark, to learn the checksum of its frame and how many
+// bytes are behind it. Where that fails the state is written without, which
+// costs a replay after a restart.
+func (s *Slot) follow() {
+	s.mu.Lock()
+	p, to := s.floor, s.watermark+1
+	s.mu.Unlock()
+	if p.fsn >= to {
+		return
+	}
+	err := s.followTo(&p, to)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.floor
+	s.floor = p
+	switch {
+	case err != nil:
+		s.floor = position{fsn: to}
+		s.recountBytes()
+		return
+	case before.seg == nil:
+		s.recountBytes()
+	default:
+		s.pendingBytes -= s.distance(before, p)
+	}
+	s.crc, s.hasCRC = p.crc, true
+}
+
+// distance returns the bytes of frames between two places. The caller holds mu.
+func (s *Slot) distance(from, to position) int64 {
+	i := sort.Search(len(s.segs), func(i int) bool { return s.segs[i].base >= from.seg.base })
+	sum := int64(0)
+	if i < len(s.segs) && s.segs[i] == from.seg {
+		sum = headerSize - from.off
+	} // else it was trimmed, and from was its end
+	for ; i < len(s.segs) && s.segs[i] != to.seg; i++ {
+		sum += s.segs[i].end - headerSize
+	}
+	return sum + to.off - headerSize
+}
+
+func (s *Slot) followTo(p *position, to FSN) error {
+	s.mu.Lock()
+	g := s.find(to - 1)
+	end := g.end
+	s.mu.Unlock()
+	if p.seg != g || s.settler.walker.f == nil {
+		f, err := s.o.FS.OpenFile(s.path(g.name), os.O_RDONLY, 0)
+		if err != nil {
+			return err
+		}
+		if s.settler.walker.f != nil {
+			_ = s.settler.walker.f.Close()
+		}
+		s.settler.walker.reset(f)
+		if p.seg != g {
+			*p = startOf(g)
+		}
+	}
+	return p.walk(&s.settler.walker, to, end)
+}
+
+// recountBytes sets pendingBytes. The caller holds mu, or is alone.
+func (s *Slot) recountBytes() {
+	s.pendingBytes = 0
+	for i := len(s.segs) - 1; i >= 0 && s.segs[i].next() > s.watermark+1; i-- {
+		from := int64(headerSize)
+		if s.segs[i] == s.floor.seg {
+			from = s.floor.off
+		}
+		s.pendingBytes += s.segs[i].end - from
+	}
+}
+
+// find returns the segment that holds a frame; nil if none does. The caller
+// holds mu.
+func (s *Slot) find(fsn FSN) *segment {
+	i := sort.Search(len(s.segs), func(i int) bool { return s.segs[i].next() > fsn })
+	if i == len(s.segs) || s.segs[i].base > fsn {
+		return nil
+	}
+	return s.segs[i]
+}
+
+// trim notes the watermark and unlinks what is at or below it. The order is
+// what recovery relies on: the state, synced if anything is to be unlinked, so
+// that a crash that undoes some of the unlinks leaves no gap unexplained; then
+// the watermark of the others; then the files, the oldest first. The caller
+// holds settling.
+func (s *Slot) trim() error {
+	s.mu.Lock()
+	n := 0
+	for n < len(s.segs)-1 && s.segs[n].last() <= s.watermark {
+		n++
+	}
+	s.settler.doomed = append(s.settler.doomed, s.segs[:n]...)
+	s.segs = slices.Delete(s.segs, 0, n)
+	s.mu.Unlock()
+	st := s.settler.state
+	if err := st.save(s.snapshot(false)); err != nil {
+		return err
+	}
+	if len(s.settler.doomed) > 0 {
+		if err := st.sync(); err != nil {
+			return err
+		}
+	}
+	return errors.Join(s.writeAck(s.markedHere()), s.unlinkDoomed())
+}
+
+func (s *Slot) markedHere() FSN {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.watermark
+}
+
+// writeAck writes .ack-watermark, unless it says so already.
+func (s *Slot) writeAck(watermark FSN) error {
+	if watermark == s.settler.acked && watermark >= 0 {
+		return nil
+	}
+	if _, err := s.settler.ack.WriteAt(appendAck(nil, watermark), 0); err != nil {
+		return err
+	}
+	s.settler.acked = watermark
+	return nil
+}
+
+func (s *Slot) unlinkDoomed() error {
+	for len(s.settler.doomed) > 0 {
+		g := s.settler.doomed[0]
+		if err := removeFile(s.o.FS, s.path(g.name)); err != nil {
+			return err
+		}
+		s.settler.doomed = s.settler.doomed[1:]
+		s.mu.Lock()
+		s.total -= g.size
+		if g.entry >= 0 {
+			s.entries = append(s.entries, g.entry)
+		}
+		s.room.ring()
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// snapshot is what .qsf-state has to say now.
+func (s *Slot) snapshot(clean bool) state {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := state{
+		watermark: s.watermark, crc: s.crc, hasCRC: s.hasCRC, clean: clean, next: s.published + 1,
+		durableGen: s.durableGen, durableEnd: s.durableEnd,
+		ledger: s.ledger, settled: slices.Clone(s.settled),
+	}
+	first := s.segs[0]
+	st.head = head{base: first.base, created: first.created, gen: first.gen}
+	return st
+}

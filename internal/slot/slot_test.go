@@ -1,0 +1,507 @@
+// SPDX-License-Identifier: MIT
+
+package slot_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/questdb-sf/questdb_sf/internal/slot"
+	"github.com/questdb-sf/questdb_sf/internal/vfs/vfstest"
+)
+
+// message is example 11.1 of the format notes.
+const message = "51575031010c01005c00000000020141014202743102050173090" + "16c050164070176" + "0f000a" +
+	"000001" + "000100000000000000feffffffffffffff" + "00000000000000f83f0000000000000240" +
+	"01020000000002000000" + "6869" + "000000401e18240a060001401e18240a0600"
+
+func unhex(t testing.TB, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	do(t, err)
+	return b
+}
+
+func TestSegmentIsByteForByteTheGoldenExample(t *testing.T) {
+	mem := newMem()
+	o := options(mem)
+	o.Inspect = nil
+	s := open(t, o)
+	msg := unhex(t, message)
+	if len(msg) != 104 {
+		t.Fatalf("the example has %d bytes", len(msg))
+	}
+	mustStore(t, s, slot.Frame{Bytes: msg, Rows: 2})
+	head := unhex(t, "53463031"+"01000000"+"0000000000000000"+"6e11a0cddf600600"+"5d86387d"+"68000000")
+	want := append(append(head, msg...), make([]byte, 4096-136)...)
+	if got := read(t, mem, "sf-initial.sfa"); !bytes.Equal(got, want) {
+		t.Errorf("segment\n%s\nwant\n%s", hex.Dump(got[:160]), hex.Dump(want[:160]))
+	}
+	if got := read(t, mem, ".ack-watermark"); !bytes.Equal(got, make([]byte, 16)) {
+		t.Errorf(".ack-watermark before the first ack: %x", got)
+	}
+	do(t, s.Settle(0, 2, slot.Acked))
+	if got := read(t, mem, ".ack-watermark"); !bytes.Equal(got, unhex(t, "414b5731"+"00000000"+"0000000000000000")) {
+		t.Errorf(".ack-watermark after frame 0: %x", got)
+	}
+	want2 := []string{".ack-watermark", ".lock", ".lock.pid", ".qsf-state", "sf-0000000000000000.sfa", "sf-initial.sfa"}
+	if got := names(t, mem); !slices.Equal(got, want2) {
+		t.Errorf("files %v, want %v", got, want2)
+	}
+}
+
+func TestRowsOfFramesOnDiskAreCountedAsMessages(t *testing.T) {
+	mem := newMem()
+	o := options(mem)
+	o.Inspect = nil
+	s := open(t, o)
+	mustStore(t, s, slot.Frame{Bytes: unhex(t, message), Rows: 2})
+	do(t, s.Close())
+	remove(t, mem, ".qsf-state")
+	st := open(t, o).Stats()
+	if st.Pending != 2 || st.OldestPendingTime != 1700000000000000 {
+		t.Errorf("found %d rows from %d, want 2 from 1700000000000000", st.Pending, st.OldestPendingTime)
+	}
+}
+
+const javaSegment = "53463031" + "01" + "00" + "0000" + "2a00000000000000" + "cb04fb711f010000" +
+	"a60ecb49" + "03000000" + "6f6e65" + "3af60007" + "07000000" + "74776f2d74776f" + "0000000000000000000000000000"
+
+func TestSegmentOfTheJavaClientIsRead(t *testing.T) {
+	mem := newMem()
+	write(t, mem, "sf-initial.sfa", unhex(t, javaSegment))
+	s := open(t, options(mem))
+	c := s.NewCursor()
+	for i, want := range []string{"one", "two-two"} {
+		e, ok, err := c.Next()
+		if err != nil || !ok || string(e.Bytes) != want || e.FSN != slot.FSN(42+i) {
+			t.Fatalf("frame %d: %+v, %v, %v", i, e, ok, err)
+		}
+	}
+	if st := s.Stats(); st.Recovered.TornBytes != 0 || st.Published != 43 || st.Watermark != 41 {
+		t.Errorf("%+v", st)
+	}
+}
+
+func TestFlippedByteInTheJavaSegmentIsATornTail(t *testing.T) {
+	mem := newMem()
+	b := unhex(t, javaSegment)
+	b[45] ^= 1
+	b[63] = 1 // so that the tail reaches the end of the file, as in the example
+	write(t, mem, "sf-initial.sfa", b)
+	s := open(t, options(mem))
+	if st := s.Stats(); st.Recovered.TornBytes != 29 || st.Recovered.Frames != 1 {
+		t.Errorf("torn %d of 29 bytes, %d frames", st.Recovered.TornBytes, st.Recovered.Frames)
+	}
+	if got := read(t, mem, "sf-initial.sfa"); !bytes.Equal(got[35:], make([]byte, 29)) {
+		t.Errorf("the torn tail is not zeroed: %x", got[35:])
+	}
+}
+
+func TestFramesAppearOnlyWithPublish(t *testing.T) {
+	s := open(t, options(newMem()))
+	tx, err := s.Reserve(t.Context(), []int{50, 60})
+	do(t, err)
+	c := s.NewCursor()
+	changed := s.Changed()
+	do(t, tx.Append(frame(1, 1, 50)))
+	do(t, tx.Append(frame(2, 1, 60)))
+	do(t, tx.Sync())
+	if got, err := readAll(c); len(got) != 0 || err != nil {
+		t.Fatalf("before Publish %v, %v", got, err)
+	}
+	select {
+	case <-changed:
+		t.Fatal("Changed before Publish")
+	default:
+	}
+	if first, last := tx.Publish(); first != 0 || last != 1 {
+		t.Fatalf("published %d to %d", first, last)
+	}
+	<-changed
+	got, err := readAll(c)
+	do(t, err)
+	if fmt.Sprint(got) != "[{0 1} {1 2}]" {
+		t.Fatalf("after Publish %v", got)
+	}
+}
+
+func TestRollbackLeavesTheSlotAsItWas(t *testing.T) {
+	for _, n := range []int{1, 3, 12} { // 12 frames reach into other segments
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			mem := newMem()
+			s := open(t, options(mem))
+			fill(t, s, 0, 2, 1000)
+			before, stats := read(t, mem, "sf-initial.sfa"), s.Stats()
+			tx, err := s.Reserve(t.Context(), slices.Repeat([]int{900}, n))
+			do(t, err)
+			for i := range n {
+				do(t, tx.Append(frame(uint64(100+i), 5, 900)))
+			}
+			do(t, tx.Sync())
+			do(t, tx.Rollback())
+			do(t, tx.Rollback())
+			if !bytes.Equal(read(t, mem, "sf-initial.sfa"), before) {
+				t.Error("the segment is not as before")
+			}
+			if got := s.Stats(); fmt.Sprint(got) != fmt.Sprint(stats) {
+				t.Errorf("stats %+v, before %+v", got, stats)
+			}
+			if got := segments(t, mem); len(got) != 2 {
+				t.Errorf("segments %v", got)
+			}
+			mustStore(t, s, frame(2, 1, 40))
+			wantIDs(t, s, 0, 0, 1, 2)
+		})
+	}
+}
+
+func TestRotationKeepsOneSpareAndTheOrder(t *testing.T) {
+	mem := newMem()
+	s := open(t, options(mem))
+	fill(t, s, 0, 20, 1000) // four to a segment
+	if got := segments(t, mem); len(got) != 6 {
+		t.Errorf("segments %v, want five and a spare", got)
+	}
+	wantIDs(t, s, 0, ids(0, 20)...)
+	if st := s.Stats(); st.Segments != 5 || st.SegmentBytes != 6*4096 || st.PendingBytes != 20*1008 || st.PendingFrames != 20 {
+		t.Errorf("%+v", st)
+	}
+}
+
+func TestOneTxMaySpanSegments(t *testing.T) {
+	mem := newMem()
+	s := open(t, options(mem))
+	var frames []slot.Frame
+	for id := range uint64(30) {
+		frames = append(frames, frame(id, 1, 1000))
+	}
+	mustStore(t, s, frames...)
+	wantIDs(t, s, 0, ids(0, 30)...)
+	do(t, s.Close())
+	wantIDs(t, open(t, options(mem)), 0, ids(0, 30)...)
+}
+
+func TestFrameLargerThanASegmentIsRefusedAtOnce(t *testing.T) {
+	s := open(t, options(newMem()))
+	for _, n := range []int{0, -1, 4096 - slot.SegmentOverhead + 1} {
+		if _, err := s.Reserve(t.Context(), []int{n}); !errors.Is(err, slot.ErrFrameTooLarge) {
+			t.Errorf("%d bytes: %v", n, err)
+		}
+	}
+	mustStore(t, s, frame(7, 1, 4096-slot.SegmentOverhead))
+	wantIDs(t, s, 0, 7)
+}
+
+func TestFullSlotWaitsForTrimmingAndThenFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := options(newMem())
+		o.MaxBytes = 3 * 4096
+		s := open(t, o)
+		fill(t, s, 0, 12, 1000)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		err := storeCtx(ctx, s, frame(12, 1, 1000))
+		var full *slot.FullError
+		if !errors.As(err, &full) || !errors.Is(err, slot.ErrFull) || !errors.Is(err, context.DeadlineExceeded) || full.Never {
+			t.Fatalf("full slot: %v", err)
+		}
+		if full.Cap != 3*4096 || full.PendingBytes != 12*1008 || !s.Stats().Full {
+			t.Errorf("%+v", full)
+		}
+		stored := make(chan error)
+		go func() { stored <- store(s, frame(12, 1, 1000)) }()
+		synctest.Wait()
+		settle(t, s, 0, 3)
+		do(t, <-stored)
+		wantIDs(t, s, 4, ids(4, 13)...)
+		if s.Stats().Full {
+			t.Error("still full after trimming made room")
+		}
+		do(t, s.Close())
+	})
+}
+
+func TestBatchThatNeverFitsIsToldAtOnce(t *testing.T) {
+	o := options(newMem())
+	o.MaxBytes = 3 * 4096
+	s := open(t, o)
+	var full *slot.FullError
+	if _, err := s.Reserve(t.Context(), slices.Repeat([]int{4000}, 4)); !errors.As(err, &full) || !full.Never {
+		t.Fatalf("batch above the cap: %v", err)
+	}
+	mustStore(t, s, frame(0, 1, 4000), frame(1, 1, 4000), frame(2, 1, 4000))
+}
+
+func TestTxWaitsForTheOneBefore(t *testing.T) {
+	s := open(t, options(newMem()))
+	tx, err := s.Reserve(t.Context(), []int{50})
+	do(t, err)
+	done, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Reserve(done, []int{50}); !errors.Is(err, context.Canceled) || errors.Is(err, slot.ErrFull) {
+		t.Fatalf("second Tx: %v", err)
+	}
+	do(t, tx.Rollback())
+	next, err := s.Reserve(done, []int{50})
+	if err != nil {
+		t.Fatalf("a free slot is refused to a context that is done: %v", err)
+	}
+	do(t, next.Rollback())
+}
+
+func TestSettlingTrimsSegments(t *testing.T) {
+	mem := newMem()
+	s := open(t, options(mem))
+	fill(t, s, 0, 12, 1000)
+	settle(t, s, 0, 2)
+	if n := len(segments(t, mem)); n != 4 {
+		t.Fatalf("%d segments after three of four frames", n)
+	}
+	settle(t, s, 3, 3)
+	if n := len(segments(t, mem)); n != 3 {
+		t.Fatalf("%d segments after the first is settled", n)
+	}
+	settle(t, s, 4, 11)
+	st := s.Stats()
+	if n := len(segments(t, mem)); n != 2 || st.Segments != 1 || st.SegmentBytes != 2*4096 {
+		t.Fatalf("%d segments after all is settled, %+v", n, st)
+	}
+	if st.Pending != 0 || st.PendingBytes != 0 || st.PendingFrames != 0 || st.Acked != 12 || st.HasOldest {
+		t.Errorf("%+v", st)
+	}
+}
+
+func TestFramesSettleInAnyOrder(t *testing.T) {
+	mem := newMem()
+	s := open(t, options(mem))
+	fill(t, s, 0, 12, 1000)
+	c := s.NewCursor()
+	for _, fsn := range []slot.FSN{5, 4, 7, 1, 11} {
+		do(t, s.Settle(fsn, 1, slot.Acked))
+		do(t, s.Settle(fsn, 1, slot.Acked)) // twice is once
+	}
+	if st := s.Stats(); st.Watermark != -1 || st.PendingFrames != 7 || st.Pending != 7 || st.Acked != 5 {
+		t.Fatalf("%+v", st)
+	}
+	got, err := readAll(c)
+	do(t, err)
+	if fmt.Sprint(got) != "[{0 0} {2 2} {3 3} {6 6} {8 8} {9 9} {10 10}]" {
+		t.Fatalf("cursor shows %v", got)
+	}
+	do(t, s.SettleShares(0, []slot.Share{{As: slot.DeadLettered, Rows: 1}}))
+	if w := s.Stats().Watermark; w != 1 {
+		t.Fatalf("watermark %d, want 1", w)
+	}
+	do(t, s.Close())
+	s = open(t, options(mem))
+	st := s.Stats()
+	if st.Watermark != 1 || st.PendingFrames != 6 || st.Pending != 6 || st.Acked != 5 || st.DeadLettered != 1 || st.Recovered.LedgerMoved != 0 {
+		t.Fatalf("after reopen %+v", st)
+	}
+	balanced(t, st)
+	settle(t, s, 2, 11)
+	if st := s.Stats(); st.Watermark != 11 || st.Pending != 0 {
+		t.Fatalf("%+v", st)
+	}
+}
+
+func TestRewindGoesBackToTheFirstUnsettledFrame(t *testing.T) {
+	s := open(t, options(newMem()))
+	fill(t, s, 0, 9, 1000)
+	c := s.NewCursor()
+	_, err := readAll(c)
+	do(t, err)
+	settle(t, s, 0, 5)
+	c.Rewind()
+	got, err := readAll(c)
+	do(t, err)
+	if fmt.Sprint(got) != "[{6 6} {7 7} {8 8}]" {
+		t.Fatalf("after Rewind %v", got)
+	}
+}
+
+func TestReopenFindsWhatWasPending(t *testing.T) {
+	for _, d := range []slot.Durability{slot.Flush, slot.Periodic, slot.Memory} {
+		t.Run(d.String(), func(t *testing.T) {
+			mem := newMem()
+			o := options(mem)
+			o.Durability = d
+			s := open(t, o)
+			fill(t, s, 0, 18, 1000)
+			settle(t, s, 0, 5)
+			before := s.Stats()
+			do(t, s.Close())
+			if !s.LockReleased() {
+				t.Error("lock not released")
+			}
+			s = open(t, o)
+			after := s.Stats()
+			wantIDs(t, s, 6, ids(6, 18)...)
+			if after.Recovered.TrustedSegments != 3 || after.Recovered.LedgerMoved != 0 || after.Recovered.WatermarkReset {
+				t.Errorf("%+v", after.Recovered)
+			}
+			before.Recovered, after.Recovered = slot.Recovered{}, slot.Recovered{}
+			if fmt.Sprint(before) != fmt.Sprint(after) {
+				t.Errorf("before %+v\nafter %+v", before, after)
+			}
+		})
+	}
+}
+
+func TestDrainedCloseLeavesNoSegmentAndNumbersGoOn(t *testing.T) {
+	mem := newMem()
+	s := open(t, options(mem))
+	fill(t, s, 0, 9, 1000)
+	settle(t, s, 0, 8)
+	do(t, s.Close())
+	do(t, s.Close())
+	if got := names(t, mem); !slices.Equal(got, []string{".lock", ".lock.pid", ".qsf-state"}) {
+		t.Fatalf("files %v", got)
+	}
+	s = open(t, options(mem))
+	if st := s.Stats(); st.Published != 8 || st.Watermark != 8 || st.Accepted != 9 || st.Acked != 9 {
+		t.Fatalf("%+v", st)
+	}
+	fill(t, s, 9, 10, 100)
+	wantIDs(t, s, 9, 9)
+}
+
+func TestCloseWaitsForTheOpenTx(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, options(newMem()))
+		tx, err := s.Reserve(t.Context(), []int{50})
+		do(t, err)
+		closed := make(chan error, 1)
+		go func() { closed <- s.Close() }()
+		synctest.Wait()
+		if len(closed) != 0 || s.LockReleased() {
+			t.Fatal("closed under an open Tx")
+		}
+		do(t, tx.Rollback())
+		do(t, <-closed)
+	})
+}
+
+func TestClosedSlotSaysSo(t *testing.T) {
+	s := open(t, options(newMem()))
+	c := s.NewCursor()
+	changed := s.Changed()
+	do(t, s.Close())
+	<-changed
+	<-s.Changed()
+	if _, err := s.Reserve(t.Context(), []int{50}); !errors.Is(err, slot.ErrClosed) {
+		t.Errorf("Reserve: %v", err)
+	}
+	if _, _, err := c.Next(); !errors.Is(err, slot.ErrClosed) {
+		t.Errorf("Next: %v", err)
+	}
+	if _, _, err := s.NewCursor().Next(); !errors.Is(err, slot.ErrClosed) {
+		t.Errorf("Next of a late cursor: %v", err)
+	}
+	if err := s.Settle(0, 1, slot.Acked); !errors.Is(err, slot.ErrClosed) {
+		t.Errorf("Settle: %v", err)
+	}
+	c.Close()
+}
+
+func TestAppendIsOneWrite(t *testing.T) {
+	var writes []vfstest.Op
+	o := options(vfstest.Wrap(newMem(), func(op vfstest.Op) error {
+		if op.Kind == vfstest.OpWrite || op.Kind == vfstest.OpSync {
+			writes = append(writes, op)
+		}
+		return nil
+	}))
+	o.SegmentBytes, o.MaxBytes, o.Durability = 1<<20, 4<<20, slot.Memory
+	s := open(t, o)
+	mustStore(t, s, frame(0, 1, 60<<10))
+	writes = nil
+	mustStore(t, s, frame(1, 1, 60<<10))
+	mustStore(t, s, frame(2, 1, 60<<10), frame(3, 1, 60<<10))
+	if len(writes) != 2 || writes[0].Len != 60<<10+8 || writes[1].Len != 2*(60<<10+8) {
+		t.Errorf("writes %+v", writes)
+	}
+}
+
+func TestReadingAheadIsOneReadForSmallFrames(t *testing.T) {
+	reads := 0
+	o := options(vfstest.Wrap(newMem(), func(op vfstest.Op) error {
+		if op.Kind == vfstest.OpRead {
+			reads++
+		}
+		return nil
+	}))
+	o.SegmentBytes, o.MaxBytes = 1<<20, 4<<20
+	s := open(t, o)
+	fill(t, s, 0, 50, 1000)
+	c := s.NewCursor()
+	reads = 0
+	got, err := readAll(c)
+	do(t, err)
+	if len(got) != 50 || reads != 1 {
+		t.Errorf("%d frames in %d reads", len(got), reads)
+	}
+}
+
+func TestTargetIsWrittenOnceAndKept(t *testing.T) {
+	mem := newMem()
+	o := options(mem)
+	o.Target = "http://a:9000\n"
+	do(t, open(t, o).Close())
+	o.Target = "http://b:9000\n"
+	s := open(t, o)
+	if got := s.Target(); got != "http://a:9000\n" {
+		t.Errorf("Target %q", got)
+	}
+	if got := string(read(t, mem, ".target")); got != "http://a:9000\n" {
+		t.Errorf(".target %q", got)
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	for name, change := range map[string]func(*slot.Options){
+		"no directory":   func(o *slot.Options) { o.Dir = "" },
+		"small segments": func(o *slot.Options) { o.SegmentBytes = 4095 },
+		"two segments":   func(o *slot.Options) { o.MaxBytes = 2*o.SegmentBytes - 1 },
+		"durability":     func(o *slot.Options) { o.Durability = 0 },
+		"interval":       func(o *slot.Options) { o.SyncInterval = -1 },
+	} {
+		o := options(newMem())
+		change(&o)
+		if s, err := slot.Open(o); err == nil {
+			_ = s.Close()
+			t.Errorf("%s: no error", name)
+		} else if !strings.HasPrefix(err.Error(), "slot options: ") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestMisusePanics(t *testing.T) {
+	s := open(t, options(newMem()))
+	tx, err := s.Reserve(t.Context(), []int{50})
+	do(t, err)
+	do(t, tx.Append(frame(1, 1, 50)))
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("Publish before Sync is let through under flush")
+			}
+		}()
+		tx.Publish()
+	}()
+	if err := tx.Append(frame(2, 1, 50)); err == nil {
+		t.Error("a frame that was not reserved is appended")
+	}
+	do(t, tx.Rollback())
+	wantIDs(t, s, 0)
+}

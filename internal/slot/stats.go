@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+
+package slot
+
+// Recovered tells what Open found and did.
+type Recovered struct {
+	Frames          int64 // whole frames on disk
+	Segments        int   // files of the chain
+	TrustedSegments int   // of them, not read because their summary agreed
+	TornBytes       int64 // behind the last whole frame, overwritten with zeros
+	// MissingFrames were published according to .qsf-state and are not there.
+	MissingFrames int64
+	// WatermarkReset is set when the noted progress could not be trusted: frames
+	// may be sent again.
+	WatermarkReset bool
+	// LedgerMoved is by how many rows accepted was corrected; 0 after a clean close.
+	LedgerMoved int64
+	// Quarantined are files without a whole frame, under their new names.
+	Quarantined []string
+}
+
+// Stats is a snapshot of a slot. Rows: Accepted = Pending + Acked + DeadLettered
+// + Evicted + Quarantined + Unknown.
+type Stats struct {
+	Accepted, Pending, Acked, DeadLettered, Evicted, Quarantined, Unknown int64
+
+	PendingFrames int64
+	// PendingBytes are the bytes on disk of the frames above the watermark.
+	PendingBytes         int64
+	Published, Watermark FSN // -1 before the first
+	Segments             int // files with frames, and the one appended to
+	SegmentBytes         int64
+	MaxBytes             int64
+	// Full is set while the last Reserve found no room.
+	Full bool
+	// OldestPendingTime is the earliest timestamp in the oldest segment with
+	// pending frames, in microseconds since 1970, if HasOldest.
+	OldestPendingTime int64
+	HasOldest         bool
+	Recovered         Recovered
+}
+
+// Stats returns a snapshot. It does no I/O.
+func (s *Slot) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := Stats{
+		Accepted: s.ledger.accepted, Pending: s.ledger.pending(),
+		Acked: s.ledger.settled[Acked], DeadLettered: s.ledger.settled[DeadLettered],
+		Evicted: s.ledger.settled[Evicted], Quarantined: s.ledger.settled[Quarantined],
+		Unknown:      s.ledger.settled[Unknown],
+		PendingBytes: s.pendingBytes, Published: s.published, Watermark: s.watermark,
+		Segments: len(s.segs), SegmentBytes: s.total, MaxBytes: s.o.MaxBytes,
+		Full: s.full, Recovered: s.recovered,
+	}
+	st.PendingFrames = int64(s.published - s.watermark)
+	for _, i := range s.settled {
+		st.PendingFrames -= int64(i.to - i.from + 1)
+	}
+	if g := s.find(s.watermark + 1); g != nil {
+		st.OldestPendingTime, st.HasOldest = g.min, g.ok
+	}
+	return st
+}

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: MIT
+
+package slot
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/questdb-sf/questdb_sf/internal/vfs"
+)
+
+// Frame is one QWP message on its way into the slot, with what is in it.
+type Frame struct {
+	Bytes            []byte // not kept
+	Rows             int
+	MinTime, MaxTime int64 // of the designated timestamps, microseconds since 1970
+	HasTime          bool
+}
+
+// Tx is an append that nobody sees yet. It ends with Publish or Rollback, and
+// must not be used by two goroutines at once.
+type Tx struct {
+	s     *Slot
+	sizes []int   // of the frames still to come
+	parts []*part // the segments it writes to; the last is written now
+	ram   int     // len(tail.ram) when it began
+	err   error   // of the step that failed
+	dirty bool    // something was appended since the last sync
+	ended bool
+	// removed says that Rollback has unlinked segments.
+	removed bool
+}
+
+// part is what a Tx does to one segment.
+type part struct {
+	seg    *segment
+	file   vfs.File
+	extent         // as it will be after Publish
+	first  uint32  // checksum of the first frame of the segment
+	fresh  bool    // the segment was empty and not in the chain
+	wrote  int64   // no byte at or behind this offset was touched
+	synced *extent // up to where the file was synced within this Tx
+}
+
+// Reserve makes room for frames of these sizes and begins an append. While the
+// cap leaves no room it waits for trimming until ctx is done; then the error is
+// ErrFull. One Tx is open at a time, the others wait here.
+func (s *Slot) Reserve(ctx context.Context, frames []int) (*Tx, error) {
+	for _, n := range frames {
+		if n <= 0 || int64(n) > s.o.SegmentBytes-SegmentOverhead {
+			return nil, fmt.Errorf("%w: %d bytes, allowed are 1 to %d", ErrFrameTooLarge, n, s.o.SegmentBytes-SegmentOverhead)
+		}
+	}
+	for {
+		if err := s.acquire(ctx); err != nil {
+			return nil, err
+		}
+		if err := s.usable(); err != nil {
+			s.release()
+			return nil, err
+		}
+		n := s.segmentsFor(frames)
+		full, room := s.roomFor(n)
+		if full == nil {
+			return s.newTx(frames, n)
+		}
+		s.release()
+		if full.Never {
+			return nil, full
+		}
+		if err := s.awaitRoom(ctx, full, room); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// acquire takes the token. A free one is taken even when ctx is done: who does
+// not want to wait passes such a context.
+func (s *Slot) acquire(ctx context.Context) error {
+	select {
+	case <-s.done:
+		return ErrClosed
+	default:
+	}
+	select {
+	case s.token <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case s.token <- struct{}{}:
+		return nil
+	case <-s.done:
+		return ErrClosed
+	case <-ctx.Done():
+		return fmt.Errorf("slot %s: waiting for another append: %w", s.o.Dir, ctx.Err())
+	}
+}
+
+func (s *Slot) release() { <-s.token }
+
+// usable says whether appends are possible, mending what can be mended.
+func (s *Slot) usable() error {
+	if err := s.fatalErr(); err != nil {
+		return err
+	}
+	if s.tail.suspect != nil || s.tail.undoing != nil {
+		return s.heal()
+	}
+	return nil
+}
+
+func (s *Slot) fatalErr() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.fatal {
+		return s.failure
+	}
+	return nil
+}
+
+// segmentsFor returns how many new segments the frames need: they are filled in
+// order, a frame never lies across two.
+func (s *Slot) segmentsFor(frames []int) int {
+	n, free := 0, int64(0)
+	if !s.tail.sealed {
+		free = s.tail.seg.size - s.tail.seg.end
+	}
+	for _, size := range frames {
+		record := int64(recordHead + size)
+		if record > free {
+			n, free = n+1, s.o.SegmentBytes-headerSize
+		}
+		free -= record
+	}
+	return n
+}
+
+// roomFor returns nil if n new segments fit, or else how full the slot is and a
+// channel that is closed at the next trim.
+func (s *Slot) roomFor(n int) (*FullError, <-chan struct{}) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	add := int64(max(0, n-len(s.tail.ready))) * s.o.SegmentBytes
+	if s.full = add > 0 && s.total+add > s.limit(); !s.full {
+		return nil, nil
+	}
+	return &FullError{
+		Dir: s.o.Dir, Need: add, Used: s.total, Cap: s.o.MaxBytes, PendingBytes: s.pendingBytes,
+		Never: s.last().size+int64(n)*s.o.SegmentBytes > s.limit(),
+	}, s.room.wait()
+}
+
+func (s *Slot) awaitRoom(ctx context.Context, full *FullError, room <-chan struct{}) error {
+	select {
+	case <-room:
+		return nil
+	case <-s.done:
+		return ErrClosed
+	case <-ctx.Done():
+		full.Cause = ctx.Err()
+		return full
+	}
+}
+
+// newTx prepares the segments and begins. It gives the token back on failure.
+func (s *Slot) newTx(frames []int, n int) (*Tx, error) {
+	if err := s.prepare(n, n > 0); err != nil && len(s.tail.ready) < n {
+		_ = s.keepOne()
+		s.release()
+		return nil, err
+	}
+	t := &Tx{s: s, sizes: slices.Clone(frames), ram: len(s.tail.ram)}
+	if !s.tail.sealed {
+		g := s.tail.seg
+		t.parts = []*part{{seg: g, file: s.tail.file, extent: g.extent, first: g.firstCRC, wrote: g.end}}
+	}
+	return t, nil
+}
+
+// Append writes frames behind the last, in the sizes and the order of Reserve,
+// one write for all that go into one segment. They stay invisible. After an
+// error the Tx can only be rolled back.
+func (t *Tx) Append(frames ...Frame) error {
+	if t.err != nil {
+		return t.err
+	}
+	if t.ended {
+		panic("bug: Append after the end of the Tx")
+	}
+	t.err = t.append(frames)
+	return t.err
+}
+
+func (t *Tx) append(frames []Frame) error {
+	buf := t.s.tail.buf[:0]
+	for _, f := range frames {
+		if len(t.sizes) == 0 || len(f.Bytes) != t.sizes[0] {
+			return fmt.Errorf("slot %s: append of a frame of %d bytes that was not reserved", t.s.o.Dir, len(f.Bytes))
+		}
+		t.sizes = t.sizes[1:]
+		full := !t.fits(len(f.Bytes))
+		if full || len(buf) >= maxWrite {
+			if err := t.write(buf); err != nil {
+				return err
+			}
+			buf = buf[:0]
+		}
+		if full {
+			if err := t.rotate(); err != nil {
+				return err
+			}
+		}
+		buf = t.put(t.current(), buf, f)
+	}
+	if err := t.write(buf); err != nil {
+		return err
+	}
+	return t.boundUnsynced()
+}
+
+// maxWrite bounds the memory that gathers frames for one write.
+const maxWrite = 1 << 20
+
+// fits says whether a frame goes into the current segment.
+func (t *Tx) fits(size int) bool {
+	p := t.current()
+	return p != nil && p.end+int64(recordHead+size) <= p.seg.size
+}
+
+func (t *Tx) current() *part {
+	if len(t.parts) == 0 {
+		return nil
+	}
+	return t.parts[len(t.parts)-1]
+}
+
+// put adds the record of a frame to the buffer. The first frame of a segment
+// goes together with the header, which now learns its base.
+func (t *Tx) put(p *part, buf []byte, f Frame) []byte {
+	if p.fresh && p.frames == 0 {
+		buf = appendHeader(buf, header{base: p.seg.base, created: p.seg.created})
+	}
+	at := len(buf)
+	buf = appendRecord(buf, f.Bytes)
+	if p.frames == 0 {
+		p.first = little.Uint32(buf[at:])
+	}
+	p.end += int64(len(buf) - at)
+	p.frames++
+	p.rows += int64(f.Rows)
+	p.add(span{min: f.MinTime, max: f.MaxTime, ok: f.HasTime})
+	if t.s.o.Durability == Periodic {
+		t.s.tail.ram = append(t.s.tail.ram, buf[at:]...)
+	}
+	return buf
+}
+
+// write puts the buffer where the current part ends.
+func (t *Tx) write(buf []byte) error {
+	if cap(buf) <= 2*maxWrite {
+		t.s.tail.buf = buf
+	}
+	if len(buf) == 0 {
+		return nil
+	}
+	p := t.current()
+	p.wrote, t.dirty = p.end, true
+	_, err := p.file.WriteAt(buf, p.end-int64(len(buf)))
+	return err
+}
+
+// rotate goes on in the next segment. The one before is synced first: then only
+// the last segment of a chain can have a torn tail.
+func (t *Tx) rotate() error {
+	s := t.s
+	base := s.published + 1
+	if p := t.current(); p != nil {
+		base = p.seg.base + FSN(p.frames)
+		if s.syncs() && (p.wrote > p.seg.end || len(s.tail.ram) > 0) {
+			if err := t.sync(p); err != nil {
+				return err
+			}
+		}
+	}
+	sp := s.tail.ready[0]
+	s.tail.ready = s.tail.ready[1:]
+	sp.seg.base = base
+	t.parts = append(t.parts, &part{seg: sp.seg, file: sp.file, extent: sp.seg.extent, fresh: true})
+	return nil
+}
+
+// sync makes a part durable, and with it all that was published before in the
+// same segment. Failure makes that segment suspect: the kernel reports lost
+// pages once, a second sync would claim success.
+func (t *Tx) sync(p *part) error {
+	if err := p.file.Sync(); err != nil {
+		if !p.fresh {
+			t.s.tail.suspect = err
+		}
+		return err
+	}
+	done := p.extent
+	p.synced = &done
+	t.s.tail.ram, t.ram, t.dirty = t.s.tail.ram[:0], 0, false
+	if !p.fresh {
+		t.s.tail.synced = p.seg.extent
+	}
+	return nil
+}
+
+// boundUnsynced keeps what Periodic has to remember in RAM below SyncBytes.
+func (t *Tx) boundUnsynced() error {
+	if len(t.s.tail.ram) < SyncBytes {
+		return nil
+	}
+	return t.sync(t.current())
+}
+
+// Sync makes the appended frames durable under Flush, and does nothing
+// otherwise. After an error the Tx can only be rolled back.
+func (t *Tx) Sync() error {
+	if t.err == nil && t.s.o.Durability == Flush && t.dirty {
+		t.err = t.sync(t.current())
+	}
+	return t.err
+}
