@@ -58,12 +58,16 @@ func newFlight(s *Sender, conn link.Conn, cursor *slot.Cursor) *flight {
 	return &flight{s: s, conn: conn, cursor: cursor, answers: make(chan answer, conn.Window()+1)}
 }
 
-// close ends the connection and the receiver.
-func (f *flight) close() {
+// close ends the connection and the receiver. Answers that were handed over but
+// not looked at still count; a refusal among them is returned.
+func (f *flight) close() (refusal error) {
 	_ = f.conn.Close()
 	for a := range f.answers {
-		f.take(a) // acks that were read before the end still count
+		if err := f.take(a); err != nil && a.outcome.Refusal != nil {
+			refusal = err
+		}
 	}
+	return refusal
 }
 
 // serve sends and settles until the connection ends. The error says why; it is
@@ -141,13 +145,13 @@ func (f *flight) fill(ctx context.Context) error {
 	}
 	for len(f.fifo) < f.conn.Window() {
 		more, err := f.build()
-		if err != nil {
-			return err
-		}
 		if len(f.adding) > 0 {
 			if err := f.send(ctx); err != nil {
 				return err
 			}
+		}
+		if err != nil {
+			return err // what stands before the trouble is on its way
 		}
 		if f.retiring {
 			return f.retired()
@@ -180,6 +184,8 @@ func (f *flight) build() (more bool, err error) {
 			f.added()
 		case errors.Is(err, link.ErrRequestFull):
 			return true, nil
+		case isUnsupported(err):
+			return false, &localError{doing: "send", err: fmt.Errorf("frame %d: %w", f.fsn, err)}
 		case isTooLarge(err):
 			if err := f.split(err); err != nil {
 				return false, err
@@ -198,17 +204,22 @@ func isTooLarge(err error) bool {
 	return errors.As(err, &tooLarge)
 }
 
+func isUnsupported(err error) bool {
+	var unsupported *link.UnsupportedError
+	return errors.As(err, &unsupported)
+}
+
 // load takes the next frame from the slot; false when there is none.
 func (f *flight) load() (bool, error) {
 	e, ok, err := f.cursor.Next()
 	if err != nil {
-		return false, damaged(err)
+		return false, &localError{doing: "read", err: err}
 	}
 	if !ok {
 		return false, nil
 	}
 	if err := f.view.Parse(e.Bytes, nil); err != nil {
-		return false, damaged(fmt.Errorf("frame %d is whole but not a message: %w", e.FSN, err))
+		return false, &localError{doing: "read", err: fmt.Errorf("frame %d is whole but not a message: %w", e.FSN, err)}
 	}
 	f.fsn = e.FSN
 	f.parts = append(f.parts[:0], qwp.WholeMessage)
@@ -229,7 +240,7 @@ func (f *flight) added() {
 func (f *flight) split(cause error) error {
 	f.spare = f.view.Split(f.spare[:0], f.parts[0])
 	if len(f.spare) < 2 {
-		return fmt.Errorf("frame %d: one row is too large: %w", f.fsn, cause)
+		return &localError{doing: "send", err: fmt.Errorf("frame %d: one row is too large: %w", f.fsn, cause)}
 	}
 	f.spare = append(f.spare, f.parts[1:]...)
 	f.parts, f.spare = f.spare, f.parts[:0]

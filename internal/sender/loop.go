@@ -5,7 +5,6 @@ package sender
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/link"
@@ -27,7 +26,7 @@ func (s *Sender) run(ctx context.Context) {
 		if progressed {
 			wait.reset()
 		}
-		if errors.Is(err, link.ErrReconnect) {
+		if progressed && errors.Is(err, link.ErrReconnect) {
 			continue // an orderly fresh start, not a failure
 		}
 		s.lost(err)
@@ -62,59 +61,79 @@ func (s *Sender) session(ctx context.Context, cursor *slot.Cursor) (progressed b
 	s.connected(conn)
 	f := newFlight(s, conn, cursor)
 	err = f.serve(ctx)
-	f.close()
+	if refusal := f.close(); refusal != nil && errors.Is(err, link.ErrReconnect) {
+		err = refusal // which is why the connection had served its time
+	}
 	return f.acked > 0, err
 }
 
 func (s *Sender) connected(conn link.Conn) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.state.Connected, s.state.Transport, s.state.Host = true, conn.Transport(), conn.Host()
 	s.state.Connects++
-	since := s.state.Since
-	s.mu.Unlock()
-	if !since.IsZero() {
-		s.cfg.Log.Info("connected again", "host", conn.Host(), "transport", conn.Transport().String(),
-			"outage", time.Since(since).Round(time.Millisecond).String(), "pending_rows", s.cfg.Slot.Stats().Pending)
-	}
 }
 
-// lost notes the end of a connection or attempt. It is logged when it is news:
-// the first failure of an outage, and later ones that differ, once a minute.
+// lost notes the end of a connection or attempt. With nothing pending it is no
+// outage: whether the server is there will be seen when there is something to
+// send. An outage is logged when it begins, and when its reason changes, at most
+// once a minute.
 func (s *Sender) lost(err error) {
 	var refusal *link.Refusal
-	refused := errors.As(err, &refusal)
+	pending := s.cfg.Slot.Stats().Pending
 	s.mu.Lock()
 	first := s.state.Since.IsZero()
 	same := s.state.LastError != nil && s.state.LastError.Error() == err.Error()
 	s.state.Connected, s.state.LastError = false, err
-	if refused {
+	if errors.As(err, &refusal) {
 		s.state.Refusals++
 	}
-	if first {
+	if first && pending > 0 {
 		s.state.Since = time.Now()
 	}
 	s.mu.Unlock()
-	if first || !same && time.Since(s.logged) >= time.Minute {
+	if pending > 0 && (first || !same && time.Since(s.logged) >= time.Minute) {
 		s.logged = time.Now()
-		s.logLost(err, refused)
+		s.cfg.Log.Warn(inWords(err), "error", err, "slot", s.cfg.Slot.Dir(), "pending_rows", pending)
 	}
 }
 
-func (s *Sender) logLost(err error, refused bool) {
-	msg := "no connection; rows stay on disk and are sent when it is back"
-	if refused {
-		msg = "the server refused rows; they stay on disk and are offered again"
+// localError is trouble with the rows or the disk, not with the connection.
+type localError struct {
+	doing string // "read" or "send"
+	err   error
+}
+
+func (e *localError) Error() string { return e.err.Error() }
+func (e *localError) Unwrap() error { return e.err }
+
+func inWords(err error) string {
+	var refusal *link.Refusal
+	var local *localError
+	switch {
+	case errors.As(err, &refusal):
+		return "the server refused rows; they stay on disk and are offered again"
+	case errors.As(err, &local) && local.doing == "read":
+		return "the slot cannot be read; what it holds from there on stays on disk"
+	case errors.As(err, &local):
+		return "a row cannot be sent; it and those behind it stay on disk"
 	}
-	s.cfg.Log.Warn(msg, "error", err, "slot", s.cfg.Slot.Dir(), "pending_rows", s.cfg.Slot.Stats().Pending)
+	return "no connection; rows stay on disk and are sent when it is back"
 }
 
 // settle records that the server took a whole frame.
 func (s *Sender) settle(fsn slot.FSN, rows int) {
-	if err := s.cfg.Slot.Settle(fsn, rows, slot.Acked); err != nil {
+	err := s.cfg.Slot.Settle(fsn, rows, slot.Acked)
+	if err != nil && !s.unnoted {
 		s.cfg.Log.Warn("cannot note progress; rows may be sent twice after a restart",
 			"slot", s.cfg.Slot.Dir(), "fsn", int64(fsn), "error", err)
 	}
-	s.madeProgress()
+	s.unnoted = err != nil
+	if since := s.madeProgress(); !since.IsZero() {
+		st := s.State()
+		s.cfg.Log.Info("rows are taken again", "host", st.Host, "transport", st.Transport.String(),
+			"outage", time.Since(since).Round(time.Millisecond).String(), "pending_rows", s.cfg.Slot.Stats().Pending)
+	}
 }
 
 // backoff doubles from initial to max; each wait is drawn from [0, bound), so
@@ -141,9 +160,4 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	case <-ctx.Done():
 		return false
 	}
-}
-
-// damaged wraps what the slot itself cannot read.
-func damaged(err error) error {
-	return fmt.Errorf("read slot: %w", err)
 }

@@ -52,7 +52,10 @@ type Sender struct {
 	cfg    Config
 	cancel context.CancelFunc
 	done   chan struct{}
-	logged time.Time // when a failure was last logged; only the loop touches it
+
+	// Only the loop touches these.
+	logged  time.Time // when a failure was last logged
+	unnoted bool      // the last progress could not be noted
 
 	// mu guards what follows. Nothing that can block runs while it is held.
 	mu      sync.Mutex
@@ -109,10 +112,13 @@ func (s *Sender) progress() <-chan struct{} {
 	return s.settled
 }
 
-func (s *Sender) madeProgress() {
+// madeProgress ends an outage and returns when it began, if there was one.
+func (s *Sender) madeProgress() (since time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	close(s.settled)
 	s.settled = make(chan struct{})
+	since = s.state.Since
 	s.state.Since, s.state.LastError = time.Time{}, nil
+	return since
 }

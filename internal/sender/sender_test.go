@@ -105,6 +105,9 @@ type server struct {
 	connects []time.Time
 	window   int
 	maxRows  int // of a request; more is too large
+	frames   int // of a request; default 1
+
+	add func(conn int, ids []int64) error // refuses a part
 
 	refuseConnect func(n int) error                       // n counts from 1
 	answer        func(conn int, seq int64) *link.Outcome // nil: no answer
@@ -140,6 +143,7 @@ type conn struct {
 	srv    *server
 	n      int
 	rows   []int64
+	added  int
 	seq    int64
 	out    chan link.Outcome
 	once   sync.Once
@@ -151,7 +155,7 @@ func (c *conn) Host() string              { return "server" }
 func (c *conn) Window() int               { return max(1, c.srv.window) }
 
 func (c *conn) Add(v *qwp.View, p qwp.Part) error {
-	if len(c.rows) > 0 {
+	if c.added >= max(1, c.srv.frames) {
 		return link.ErrRequestFull
 	}
 	first, last := p.First, p.Last
@@ -163,9 +167,16 @@ func (c *conn) Add(v *qwp.View, p qwp.Part) error {
 		return &link.TooLargeError{Host: "server", Size: last - first, Limit: c.srv.maxRows}
 	}
 	var row qwp.Row
+	var ids []int64
 	for r := range t.All(first, last, &row) {
-		c.rows = append(c.rows, r.Cells[0].Int())
+		ids = append(ids, r.Cells[0].Int())
 	}
+	if c.srv.add != nil {
+		if err := c.srv.add(c.n, ids); err != nil {
+			return err
+		}
+	}
+	c.rows, c.added = append(c.rows, ids...), c.added+1
 	return nil
 }
 
@@ -183,7 +194,7 @@ func (c *conn) Send(context.Context) (int64, error) {
 		c.srv.rows = append(c.srv.rows, c.rows...)
 		c.srv.mu.Unlock()
 	}
-	c.rows = nil
+	c.rows, c.added = nil, 0
 	if out != nil {
 		c.out <- *out
 	}
@@ -344,6 +355,59 @@ func TestAcksThatArriveAfterAFailedSendStillCount(t *testing.T) {
 		}
 		b.drained()
 		b.has(0, 1, 2, 2) // the last one was on its way when the connection broke
+	})
+}
+
+func TestWhatStandsBeforeARowThatCannotBeSentIsSent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, &server{frames: 100, add: func(_ int, ids []int64) error {
+			if slices.Contains(ids, 7) {
+				return &link.UnsupportedError{Table: "t", Column: "ip", Type: qwp.TypeIPv4}
+			}
+			return nil
+		}})
+		for range 5 {
+			b.store(2)
+		}
+		time.Sleep(time.Minute)
+		b.has(0, 1, 2, 3, 4, 5)
+		if st := b.slot.Stats(); st.Acked != 6 || st.Pending != 4 {
+			t.Errorf("stats %+v", st)
+		}
+	})
+}
+
+func TestAConnectionThatIsUsedUpAtOnceIsNotAskedForWithoutPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, &server{add: func(int, []int64) error { return link.ErrReconnect }})
+		b.store(1)
+		time.Sleep(time.Minute)
+		if n := len(b.srv.connectTimes()); n > 30 {
+			t.Errorf("%d connects in a minute", n)
+		}
+	})
+}
+
+func TestAConnectionThatServedItsTimeIsReplacedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		b := newBed(t, &server{window: 4, add: func(conn int, ids []int64) error {
+			if conn == 1 && ids[0] == 2 {
+				return link.ErrReconnect
+			}
+			return nil
+		}})
+		for range 4 {
+			b.store(1)
+		}
+		b.drained()
+		b.has(0, 1, 2, 3)
+		if took := time.Since(start); took > 0 || len(b.srv.connectTimes()) != 2 {
+			t.Errorf("%s and %d connects", took, len(b.srv.connectTimes()))
+		}
+		if st := b.loop.State(); !st.Since.IsZero() || st.LastError != nil {
+			t.Errorf("state %+v", st)
+		}
 	})
 }
 
