@@ -12,7 +12,9 @@ package deadletter
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -44,6 +46,10 @@ func oneLine(s string) string {
 }
 
 func encode(row *qwp.Row) ([]byte, error) {
+	at := timeOf(row)
+	if at.IsZero() && row.TimeType != 0 {
+		return nil, errors.New("its time is the year 1") // a line without time would be replayed as now
+	}
 	var e lineprotocol.Encoder
 	e.StartLine(row.Table)
 	tags, fields := split(row)
@@ -57,7 +63,7 @@ func encode(row *qwp.Row) ([]byte, error) {
 		}
 		e.AddField(c.Name, v)
 	}
-	e.EndLine(timeOf(row))
+	e.EndLine(at)
 	return e.Bytes(), e.Err()
 }
 
@@ -118,17 +124,18 @@ func describe(row *qwp.Row) string {
 // File is an append-only file of dead letters. It is created by the first
 // Append and safe for concurrent use.
 type File struct {
-	fs   vfs.FS
+	disk vfs.FS
 	path string
 
 	// mu guards what follows. Appends are rare, so the sync runs under it.
-	mu  sync.Mutex
-	f   vfs.File
-	end int64
+	mu     sync.Mutex
+	f      vfs.File
+	end    int64
+	closed bool
 }
 
 // New returns the file at path without touching the disk.
-func New(fs vfs.FS, path string) *File { return &File{fs: fs, path: path} }
+func New(disk vfs.FS, path string) *File { return &File{disk: disk, path: path} }
 
 // Path returns where the letters are.
 func (d *File) Path() string { return d.path }
@@ -154,16 +161,19 @@ func (d *File) Append(letters []byte) error {
 }
 
 func (d *File) open() error {
+	if d.closed {
+		return fs.ErrClosed
+	}
 	if d.f != nil {
 		return nil
 	}
-	f, err := d.fs.OpenFile(d.path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := d.disk.OpenFile(d.path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
 	end, err := f.Size()
 	if err == nil {
-		err = d.fs.SyncDir(filepath.Dir(d.path))
+		err = d.disk.SyncDir(filepath.Dir(d.path))
 	}
 	if err != nil {
 		_ = f.Close()
@@ -173,10 +183,11 @@ func (d *File) open() error {
 	return nil
 }
 
-// Close closes the file. Append opens it again.
+// Close closes the file for good: the next owner of the directory appends to it.
 func (d *File) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.closed = true
 	if d.f == nil {
 		return nil
 	}

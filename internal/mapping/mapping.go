@@ -65,7 +65,7 @@ type Mapper struct {
 	opts   Options
 	counts Counts
 	names  nameTable
-	said   map[[2]string]struct{}
+	said   map[saidKey]struct{}
 
 	measurement string
 	tags        []input
@@ -73,6 +73,12 @@ type Mapper struct {
 	text        []byte
 	row         qwp.Row
 	rowID       uint64
+}
+
+// saidKey is a name that was told to be changed.
+type saidKey struct {
+	table, from string
+	column      bool
 }
 
 // input is a tag or field as the metric has it.
@@ -85,7 +91,7 @@ type input struct {
 
 // New returns a Mapper.
 func New(o Options) *Mapper {
-	return &Mapper{opts: o, names: newNameTable(), said: map[[2]string]struct{}{}}
+	return &Mapper{opts: o, names: newNameTable(), said: map[saidKey]struct{}{}}
 }
 
 // Counts returns what was altered so far.
@@ -198,7 +204,7 @@ func (m *Mapper) Finish(t time.Time) (*qwp.Row, error) {
 	table := m.names.table(m.measurement)
 	r.Reset(table.clean)
 	if table.clean != m.measurement {
-		m.renamed(table.clean, m.measurement, table.clean, table.why)
+		m.renamed(saidKey{table: table.clean, from: m.measurement}, table.clean, table.why)
 	}
 	m.addCells(table.clean, m.tags)
 	m.addCells(table.clean, m.fields)
@@ -233,7 +239,7 @@ func (m *Mapper) column(table, raw string) string {
 	if n.fold.row != m.rowID {
 		n.fold.row, n.fold.owner = m.rowID, raw
 		if n.clean != raw {
-			m.renamed(table, raw, n.clean, n.why)
+			m.renamed(saidKey{table, raw, true}, n.clean, n.why)
 		}
 		return n.clean
 	}
@@ -242,21 +248,20 @@ func (m *Mapper) column(table, raw string) string {
 		free := m.names.column(suffixed(n.clean, i))
 		if free.fold.row != m.rowID {
 			free.fold.row, free.fold.owner = m.rowID, raw
-			m.renamed(table, raw, free.clean, fmt.Sprintf("it meets %q in one row", owner))
+			m.renamed(saidKey{table, raw, true}, free.clean, fmt.Sprintf("it meets %q in one row", owner))
 			return free.clean
 		}
 	}
 }
 
-func (m *Mapper) renamed(table, from, to, why string) {
+func (m *Mapper) renamed(key saidKey, to, why string) {
 	m.counts.Renamed++
-	key := [2]string{table, from}
 	if _, done := m.said[key]; done || m.opts.Renamed == nil {
 		return
 	}
 	if len(m.said) < maxNames {
 		m.said[key] = struct{}{}
-		m.opts.Renamed(table, from, to, why)
+		m.opts.Renamed(key.table, key.from, to, why)
 	}
 }
 
