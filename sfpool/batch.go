@@ -3,7 +3,9 @@
 package sfpool
 
 import (
+	"bytes"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/deadletter"
@@ -47,6 +49,9 @@ func (p *Pool) NewBatch() *Batch {
 // Add takes a row, whole or not at all. A *RowError says that it can never be
 // stored; Reject keeps such a row as a dead letter.
 func (b *Batch) Add(row *Row) error {
+	if err := sendable(row); err != nil {
+		return err
+	}
 	if b.builder.Size() >= frameTarget && b.builder.Rows() > 0 {
 		b.pack()
 	}
@@ -59,6 +64,21 @@ func (b *Batch) Add(row *Row) error {
 		b.rows++
 	}
 	return err
+}
+
+// sendable refuses what one of the transports could never carry, because such a
+// row would hold up its slot.
+func sendable(row *Row) error {
+	if len(row.Cells) == 0 {
+		return &RowError{Table: row.Table, Err: errors.New("it has no column")}
+	}
+	for i := range row.Cells {
+		c := &row.Cells[i]
+		if strings.IndexByte(c.Name, 0) >= 0 || c.Type == qwp.TypeSymbol && bytes.IndexByte(c.Text, 0) >= 0 {
+			return &RowError{Table: row.Table, Column: c.Name, Err: errors.New("a NUL cannot stand in a name or symbol")}
+		}
+	}
+	return nil
 }
 
 // Reject adds a row that can never be stored to the dead letters of the batch.
@@ -75,7 +95,7 @@ func (b *Batch) Rows() int { return b.rows }
 func (b *Batch) Rejected() int { return b.rejected }
 
 // Bytes returns about how much the batch will occupy on disk.
-func (b *Batch) Bytes() int { return len(b.buf) + b.builder.Size() }
+func (b *Batch) Bytes() int { return len(b.buf) + b.builder.Size() + len(b.letters) }
 
 // Reset empties the batch.
 func (b *Batch) Reset() {

@@ -125,10 +125,12 @@ func (c Config) Validate() error {
 		return errors.New("sf_dir is missing: name the directory of the slots")
 	case !senderID.MatchString(c.SenderID):
 		return fmt.Errorf("sender_id %q: use letters, digits, '-' and '_'", c.SenderID)
-	case c.MaxSegmentBytes < minSegmentBytes:
-		return fmt.Errorf("sf_max_segment_bytes %d: at least %d", c.MaxSegmentBytes, minSegmentBytes)
+	case c.MaxSegmentBytes < minSegmentBytes || c.MaxSegmentBytes > maxSegmentBytes:
+		return fmt.Errorf("sf_max_segment_bytes %d: from %d to %d", c.MaxSegmentBytes, minSegmentBytes, maxSegmentBytes)
 	case c.MaxTotalBytes != 0 && c.MaxTotalBytes < 2*c.MaxSegmentBytes:
 		return fmt.Errorf("sf_max_total_bytes %d: at least two segments, %d", c.MaxTotalBytes, 2*c.MaxSegmentBytes)
+	case c.SyncInterval < 0 || c.InitialBackoff < 0 || c.ConnectTimeout < 0 || c.RequestTimeout < 0:
+		return errors.New("a negative duration: sf_sync_interval, reconnect_initial_backoff, connect_timeout or request_timeout")
 	case c.InitialBackoff > c.MaxBackoff:
 		return fmt.Errorf("reconnect_initial_backoff %s exceeds reconnect_max_backoff %s", c.InitialBackoff, c.MaxBackoff)
 	}
@@ -138,6 +140,9 @@ func (c Config) Validate() error {
 
 // minSegmentBytes leaves room for a frame that is worth its header.
 const minSegmentBytes = 64 << 10
+
+// maxSegmentBytes keeps the memory for one frame bounded.
+const maxSegmentBytes = 256 << 20
 
 func (c Config) withDefaults() Config {
 	setDefault(&c.SenderID, "default")

@@ -120,14 +120,17 @@ func (p *Pool) announce(st slot.Stats) {
 
 // Borrow returns an idle sender, waiting for one until ctx ends.
 func (p *Pool) Borrow(ctx context.Context) (*Sender, error) {
-	select {
-	case <-p.closing:
+	if p.closed() {
 		return nil, ErrClosed
+	}
+	select {
+	case s := <-p.idle:
+		return s.take(), nil // even when ctx is done: there is nothing to wait for
 	default:
 	}
 	select {
 	case s := <-p.idle:
-		return s, nil
+		return s.take(), nil
 	case <-p.closing:
 		return nil, ErrClosed
 	case <-ctx.Done():
@@ -135,19 +138,26 @@ func (p *Pool) Borrow(ctx context.Context) (*Sender, error) {
 	}
 }
 
-// rollback undoes an append. If even that fails the slot takes no more appends,
-// and says so; what was published in it is still sent.
-func (p *Pool) rollback(tx *slot.Tx, cause error) error {
-	if err := tx.Rollback(); err != nil {
-		p.cfg.Logger.Error("cannot undo an append", "error", err)
-		return errors.Join(cause, err)
-	}
-	return cause
+// take marks a sender as borrowed.
+func (s *Sender) take() *Sender {
+	s.borrowed.Store(true)
+	return s
 }
 
-// Close waits up to CloseFlushTimeout for acks, ends the sending and releases
-// the slots. What is not acked stays on disk for the next Open. It may be
-// called again, and returns what the first call returned.
+func (p *Pool) closed() bool {
+	select {
+	case <-p.closing:
+		return true
+	default:
+		return false
+	}
+}
+
+// Close waits for borrowed senders until ctx ends, at most returnTimeout, then up
+// to CloseFlushTimeout for acks; it ends the sending and releases the slots. What
+// is not acked stays on disk for the next Open. The slot of a sender that was not
+// returned stays locked, which is an error. Close may be called again, and
+// returns what the first call returned.
 func (p *Pool) Close(ctx context.Context) error {
 	p.closeOnce.Do(func() {
 		close(p.closing)
@@ -157,6 +167,7 @@ func (p *Pool) Close(ctx context.Context) error {
 }
 
 func (p *Pool) close(ctx context.Context) error {
+	home := p.gather(ctx)
 	flush, cancel := context.WithTimeout(ctx, max(0, p.cfg.CloseFlushTimeout))
 	defer cancel()
 	var errs []error
@@ -166,15 +177,45 @@ func (p *Pool) close(ctx context.Context) error {
 		if st := s.slot.Stats(); st.Pending > 0 {
 			p.cfg.Logger.Info("rows stay on disk until the next start", "slot", s.name, "pending_rows", st.Pending)
 		}
+		if !home[s] {
+			errs = append(errs, fmt.Errorf("slot %s stays locked: its sender was not returned", s.name))
+			continue
+		}
 		errs = append(errs, s.slot.Close())
 	}
 	return errors.Join(append(errs, p.letters.Close())...)
 }
 
+// returnTimeout bounds the wait for senders that are still borrowed at Close.
+const returnTimeout = 5 * time.Second
+
+// gather collects the senders that are, or come, home.
+func (p *Pool) gather(ctx context.Context) map[*Sender]bool {
+	ctx, cancel := context.WithTimeout(ctx, returnTimeout)
+	defer cancel()
+	home := map[*Sender]bool{}
+	for range p.senders {
+		select {
+		case s := <-p.idle:
+			home[s] = true
+			continue
+		default:
+		}
+		select {
+		case s := <-p.idle:
+			home[s] = true
+		case <-ctx.Done():
+			return home
+		}
+	}
+	return home
+}
+
 // Stats is a snapshot of a pool, counted in rows unless it says otherwise.
 type Stats struct {
-	// Accepted = Acked + Pending + DeadLettered.
-	Accepted, Acked, Pending, DeadLettered int64
+	// Accepted = Acked + Pending + DeadLettered + Gone. Gone are rows that left
+	// otherwise: evicted, quarantined, or lost in a wound.
+	Accepted, Acked, Pending, DeadLettered, Gone int64
 	// PendingBytes are the bytes of frames not acked, StoreBytes the files.
 	PendingBytes, StoreBytes int64
 	Slots                    []SlotStats
@@ -203,6 +244,8 @@ func (p *Pool) Stats() Stats {
 		st.Accepted += ss.Accepted
 		st.Acked += ss.Acked
 		st.Pending += ss.Pending
+		st.DeadLettered += ss.DeadLettered
+		st.Gone += ss.Evicted + ss.Quarantined + ss.Unknown
 		st.PendingBytes += ss.PendingBytes
 		st.StoreBytes += ss.SegmentBytes
 		st.Slots = append(st.Slots, SlotStats{
@@ -212,6 +255,10 @@ func (p *Pool) Stats() Stats {
 	}
 	return st
 }
+
+// BatchBytes is how large a batch may be, by Batch.Bytes, to find room in the
+// slots whenever they are drained.
+func (p *Pool) BatchBytes() int { return int(min(p.senders[0].slot.Stats().MaxBytes/4, 1<<30)) }
 
 // DeadLetterPath returns the file that keeps rows which can never be stored.
 func (p *Pool) DeadLetterPath() string { return p.letters.Path() }

@@ -255,10 +255,78 @@ func TestBorrowWaitsForAReturnUntilItsContextEnds(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	s.Return()
-	if s, err = p.Borrow(context.Background()); err != nil {
+	ended, stop := context.WithCancel(context.Background())
+	stop()
+	for range 100 { // who does not want to wait passes such a context
+		if s, err = p.Borrow(ended); err != nil {
+			t.Fatal(err)
+		}
+		s.Return()
+	}
+}
+
+func TestAPanicInAnAppendLeavesTheSlotUsableAndClosable(t *testing.T) {
+	srv := serve(t)
+	var armed atomic.Bool
+	cfg := config(t, srv.URL())
+	cfg.Dir, cfg.Durability = "/sf", sfpool.DurabilityFlush
+	cfg.FS = vfstest.Wrap(vfstest.NewMem(), func(op vfstest.Op) error {
+		if op.Kind == vfstest.OpWrite && strings.HasSuffix(op.Path, ".sfa") && armed.CompareAndSwap(true, false) {
+			panic("a bug below")
+		}
+		return nil
+	})
+	p := open(t, cfg)
+	b := batch(t, p, 0, 100)
+	armed.Store(true)
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		_ = tryFlush(p, b)
+	}()
+	flush(t, p, b)
+	arrived(t, srv, 100)
+}
+
+func TestCloseDoesNotWaitForEverForASenderThatIsNotReturned(t *testing.T) {
+	cfg := config(t, nowhere)
+	p, err := sfpool.Open(context.Background(), cfg)
+	if err != nil {
 		t.Fatal(err)
 	}
-	s.Return()
+	s, err := p.Borrow(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if err := p.Close(ctx); err == nil || !strings.Contains(err.Error(), "default-0 stays locked") {
+		t.Errorf("error %v", err)
+	}
+	if err := s.Flush(context.Background(), p.NewBatch()); !errors.Is(err, sfpool.ErrClosed) {
+		t.Errorf("flush after close: %v", err)
+	}
+}
+
+func TestRowsThatNoTransportCanCarryAreRefusedByAdd(t *testing.T) {
+	p := open(t, config(t, nowhere))
+	for name, fill := range map[string]func(*sfpool.Row){
+		"no column":     func(*sfpool.Row) {},
+		"NUL in a name": func(r *sfpool.Row) { r.Long("a\x00b", 1) },
+		"NUL in symbol": func(r *sfpool.Row) { r.Symbol("a", "x\x00y") },
+	} {
+		var r sfpool.Row
+		r.Reset("t")
+		fill(&r)
+		r.At(1)
+		var rowErr *sfpool.RowError
+		if err := p.NewBatch().Add(&r); !errors.As(err, &rowErr) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 func TestAClosedPoolSaysSoAndClosesTwice(t *testing.T) {

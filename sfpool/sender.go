@@ -4,6 +4,7 @@ package sfpool
 
 import (
 	"context"
+	"sync/atomic"
 
 	"github.com/questdb-sf/questdb_sf/internal/sender"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
@@ -12,17 +13,23 @@ import (
 // Sender is a borrowed slot with the loop that forwards it. It goes on sending
 // after Return.
 type Sender struct {
-	pool *Pool
-	name string
-	slot *slot.Slot
-	loop *sender.Sender
+	pool     *Pool
+	name     string
+	slot     *slot.Slot
+	loop     *sender.Sender
+	borrowed atomic.Bool
 }
 
 // Name returns the name of the slot, "<sender_id>-<index>".
 func (s *Sender) Name() string { return s.name }
 
 // Return gives the sender back to the pool. It must not be used afterwards.
-func (s *Sender) Return() { s.pool.idle <- s }
+func (s *Sender) Return() {
+	if !s.borrowed.CompareAndSwap(true, false) {
+		panic("bug: sender " + s.name + " returned twice")
+	}
+	s.pool.idle <- s
+}
 
 // Flush stores a batch: all of it or, with an error, nothing. Waiting for room
 // ends with ctx; the error is then ErrStoreFull.
@@ -31,8 +38,8 @@ func (s *Sender) Flush(ctx context.Context, b *Batch) error {
 	if err != nil {
 		return err
 	}
+	defer staged.Rollback() // whatever happens before Publish, a panic included
 	if err := staged.Sync(); err != nil {
-		staged.Rollback()
 		return err
 	}
 	staged.Publish()
@@ -44,21 +51,21 @@ func (s *Sender) Flush(ctx context.Context, b *Batch) error {
 // each step for all of them before the next, so that a batch is stored whole or
 // not at all.
 func (s *Sender) Stage(ctx context.Context, b *Batch) (*Staged, error) {
+	if s.pool.closed() {
+		return nil, ErrClosed
+	}
 	b.pack()
 	staged := &Staged{sender: s, batch: b}
 	if len(b.frames) == 0 {
 		return staged, nil
 	}
-	tx, err := s.slot.Reserve(ctx, b.sizes())
-	if err != nil {
+	var err error
+	if staged.tx, err = s.slot.Reserve(ctx, b.sizes()); err != nil {
 		return nil, err
 	}
-	for i := range b.frames {
-		if err := tx.Append(b.frame(i)); err != nil {
-			return nil, s.pool.rollback(tx, err)
-		}
+	if err := staged.append(); err != nil {
+		return nil, err
 	}
-	staged.tx = tx
 	return staged, nil
 }
 
@@ -67,6 +74,24 @@ type Staged struct {
 	sender *Sender
 	batch  *Batch
 	tx     *slot.Tx
+}
+
+// append writes the frames, or leaves the slot as it was: a panic must not keep
+// the turn to append for ever.
+func (s *Staged) append() error {
+	whole := false
+	defer func() {
+		if !whole {
+			s.Rollback()
+		}
+	}()
+	for i := range s.batch.frames {
+		if err := s.tx.Append(s.batch.frame(i)); err != nil {
+			return err
+		}
+	}
+	whole = true
+	return nil
 }
 
 // Sync makes the batch as durable as the pool promises, and its dead letters
@@ -91,9 +116,14 @@ func (s *Staged) Publish() {
 	s.sender.pool.deadLettered.Add(int64(s.batch.rejected))
 }
 
-// Rollback removes the batch from the slot.
+// Rollback removes the batch from the slot; after Publish it does nothing. If
+// even that fails the slot takes no more appends, and says so; what was
+// published in it is still sent.
 func (s *Staged) Rollback() {
-	if s.tx != nil {
-		_ = s.sender.pool.rollback(s.tx, nil)
+	if s.tx == nil {
+		return
+	}
+	if err := s.tx.Rollback(); err != nil {
+		s.sender.pool.cfg.Logger.Error("cannot undo an append", "slot", s.sender.name, "error", err)
 	}
 }

@@ -6,7 +6,6 @@ package intake
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -81,21 +80,25 @@ func (in *Intake) Commit(ctx context.Context) error {
 	if err := s.Flush(ctx, in.batch); err != nil {
 		return err
 	}
-	in.sayRejected()
+	in.rejected += in.batch.Rejected()
 	in.batch.Reset()
+	if time.Since(in.saidAt) >= time.Minute {
+		in.SayRejected()
+	}
 	return nil
 }
 
-// sayRejected tells of dead letters at most once a minute.
-func (in *Intake) sayRejected() {
-	in.rejected += in.batch.Rejected()
-	if in.rejected == 0 || time.Since(in.saidAt) < time.Minute {
+// Room is how much may wait, by Bytes, and still be sure to find room in an
+// empty store.
+func (in *Intake) Room() int { return in.pool.BatchBytes() }
+
+// SayRejected tells of the dead letters since it was last called. Commit does so
+// at most once a minute; the owner does at the end.
+func (in *Intake) SayRejected() {
+	if in.rejected == 0 {
 		return
 	}
 	in.log.Warn("rows that can never be stored went to the dead-letter file",
 		"rows", in.rejected, "reason", in.reason, "file", in.pool.DeadLetterPath())
 	in.rejected, in.saidAt = 0, time.Now()
 }
-
-// IsFull tells whether a Commit failed for want of room, which passes.
-func IsFull(err error) bool { return errors.Is(err, sfpool.ErrStoreFull) }
