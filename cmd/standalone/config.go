@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"github.com/influxdata/telegraf/config"
+	"github.com/influxdata/telegraf/models"
 
 	"github.com/questdb-sf/questdb_sf/plugins/outputs/questdb_sf"
 )
@@ -36,5 +37,14 @@ func load(file string) (*questdb_sf.Output, error) {
 	if !ok {
 		return nil, errors.New("bug: another plugin is called questdb_sf")
 	}
-	return out, nil
+	return out, filterFree(c.Outputs[0].Config)
+}
+
+// filterFree refuses what Telegraf would do before the output sees a metric: here
+// is no Telegraf to do it.
+func filterFree(c *models.OutputConfig) error {
+	if c.Filter.IsActive() || c.NameOverride != "" || c.NamePrefix != "" || c.NameSuffix != "" {
+		return errors.New("filters and name_override, name_prefix, name_suffix work in the agent only: put them into the [[outputs.execd]] block")
+	}
+	return nil
 }

@@ -6,6 +6,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -83,16 +84,15 @@ func progressTo(fd int) io.Writer {
 
 // serve stores stdin until it ends or a signal says so.
 func serve(out *questdb_sf.Output, stdin io.Reader, progress io.Writer, log *slog.Logger) int {
-	stop, release := stopOnSignal(log)
+	ctx, release := untilSignal(log)
 	defer release()
-	in := open(out, log, stop)
+	in := open(ctx, out, stdin, log)
 	if in == nil {
 		return exitFailed
 	}
-	s := newStream(in, time.Duration(out.SFAppendDeadline), startPump(stdin), stop)
-	s.progress, s.log, s.bad.log = progress, log, log
+	s := &stream{in: in, wait: time.Duration(out.SFAppendDeadline), progress: progress, log: log, bad: badLines{log: log}}
 	code := exitOK
-	if err := s.run(); err != nil {
+	if err := s.run(ctx, startPump(stdin)); err != nil {
 		log.Error("lines that were read could not be stored", "lines", s.lines-s.durable, "error", err)
 		code = exitFailed
 	}
@@ -104,57 +104,63 @@ func serve(out *questdb_sf.Output, stdin io.Reader, progress io.Writer, log *slo
 }
 
 // open opens the store and tries as long as it takes; meanwhile stdin is not
-// read, so that what is written stays with the writer. Nil after a stop.
-func open(out *questdb_sf.Output, log *slog.Logger, stop <-chan struct{}) *intake.Intake {
-	said := ""
+// read, so that what is written stays with the writer. Nil when a signal ends
+// the wait, or the writer is gone and has left nothing. A lock is complained of
+// only after lock_timeout: a process that is ending drops it soon.
+func open(ctx context.Context, out *questdb_sf.Output, stdin io.Reader, log *slog.Logger) *intake.Intake {
+	patience, said := time.Now().Add(time.Duration(out.LockTimeout)), ""
 	for {
 		in, err := out.Intake()
 		if err == nil {
 			return in
 		}
-		if said != err.Error() {
+		wait := time.Second
+		var locked *sfpool.LockedError
+		isLock := errors.As(err, &locked)
+		if isLock {
+			wait = 200 * time.Millisecond
+		}
+		if said != err.Error() && (!isLock || time.Now().After(patience)) {
 			said = err.Error()
 			log.Error("the store cannot be opened yet; nothing is read from stdin until it can", "error", err)
 		}
+		if hungUp(stdin) {
+			log.Error("the writer of stdin is gone and has left nothing; ending", "error", err)
+			return nil
+		}
 		select {
-		case <-time.After(retryEvery(err)):
-		case <-stop:
+		case <-time.After(wait):
+		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-// retryEvery is short for a lock, which a dying process drops soon.
-func retryEvery(err error) time.Duration {
-	var locked *sfpool.LockedError
-	if errors.As(err, &locked) {
-		return 200 * time.Millisecond
-	}
-	return time.Second
-}
-
-// stopOnSignal returns a channel that closes stopGrace after the first SIGTERM
-// or SIGINT, or at the second.
-func stopOnSignal(log *slog.Logger) (stop <-chan struct{}, release func()) {
-	signals, done, ended := make(chan os.Signal, 2), make(chan struct{}), make(chan struct{})
+// untilSignal returns a context that ends stopGrace after the first SIGTERM or
+// SIGINT, or at the second.
+func untilSignal(log *slog.Logger) (ctx context.Context, release func()) {
+	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	ctx, cancel := context.WithCancel(context.Background())
+	watched := make(chan struct{})
 	go func() {
-		defer close(done)
+		defer close(watched)
+		defer cancel()
 		select {
 		case s := <-signals:
 			log.Info("stopping: reading what is left on stdin", "signal", s.String(), "grace", stopGrace.String())
-		case <-ended:
+		case <-ctx.Done():
 			return
 		}
 		select {
 		case <-signals:
 		case <-time.After(stopGrace):
-		case <-ended:
+		case <-ctx.Done():
 		}
 	}()
-	return done, func() {
+	return ctx, func() {
 		signal.Stop(signals)
-		close(ended)
-		<-done
+		cancel()
+		<-watched
 	}
 }

@@ -132,12 +132,31 @@ func TestALineWithoutTimeGetsThatOfItsArrival(t *testing.T) {
 	}
 }
 
+func TestAStreamLargerThanTheStoreFlowsThroughIt(t *testing.T) {
+	srv, err := qwpserver.Start(qwpserver.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Close()
+	var input, stdout, stderr bytes.Buffer
+	const lines = 30_000
+	for i := range lines {
+		fmt.Fprintf(&input, "t,host=h%d id=%di,text=\"some text that makes the line longer\" %d\n", i%50, i, 1700000000000000000+i)
+	}
+	file := writeConfig(t, srv.URL(), "sf_max_segment_bytes = \"64KiB\"\nsf_max_total_bytes = \"128KiB\"")
+	if code := run([]string{"-config", file}, &input, &stdout, &stderr); code != exitOK || srv.Total() != lines {
+		t.Errorf("exit %d, %d of %d rows, stderr %q", code, srv.Total(), lines, stderr.String())
+	}
+}
+
 func TestAWrongConfigurationIsOneClearLine(t *testing.T) {
 	cases := map[string]struct{ file, says string }{
 		"unknown option": {writeConfig(t, "http://127.0.0.1:9000", "sf_dirr = \"x\""), "sf_dirr"},
 		"wrong scheme":   {writeConfig(t, "ftp://127.0.0.1:9000", ""), "ftp"},
 		"no such file":   {"/does/not/exist.conf", "/does/not/exist.conf"},
 		"bad durability": {writeConfig(t, "http://127.0.0.1:9000", "sf_durability = \"often\""), "sf_durability"},
+		"filter":         {writeConfig(t, "http://127.0.0.1:9000", "namepass = [\"cpu\"]"), "outputs.execd"},
+		"negative time":  {writeConfig(t, "http://127.0.0.1:9000", "sf_sync_interval = \"-1s\""), "sf_sync_interval"},
 		"bad sender_id":  {writeConfig(t, "http://127.0.0.1:9000", "sender_id = \"a/b\""), "sender_id"},
 	}
 	for name, c := range cases {

@@ -55,17 +55,14 @@ func (p *pump) run(r io.Reader) {
 // that is the moment to commit.
 type reader struct {
 	pump *pump
-	stop <-chan struct{}
+	stop <-chan struct{} // ends the input
 	idle func()
 
 	chunk, rest []byte // being given out: whole, and what is left of it
 	sinceLine   int    // bytes given out since the last complete line
-	newline     bool   // the last byte given out ended a line
-	ended, torn bool   // no more input; and it ended inside a line
-}
-
-func newReader(p *pump, stop <-chan struct{}, idle func()) *reader {
-	return &reader{pump: p, stop: stop, idle: idle, newline: true}
+	inLine      bool   // the last byte given out did not end a line
+	ended       bool   // no more input
+	torn        bool   // and it ended inside a line
 }
 
 // Read implements io.Reader. A stream that ends inside a line gets a NUL behind
@@ -75,23 +72,19 @@ func (r *reader) Read(p []byte) (int, error) {
 	if r.sinceLine > maxLineBytes {
 		return 0, errLineTooLong
 	}
-	if !r.more() {
-		if r.ended {
-			return 0, io.EOF
-		}
-		r.ended = true
-		if r.newline {
-			return 0, io.EOF
-		}
-		r.torn = true
-		p[0] = 0
-		return 1, nil
+	if r.more() {
+		n := copy(p, r.rest)
+		r.rest = r.rest[n:]
+		r.sinceLine += n
+		r.inLine = p[n-1] != '\n'
+		return n, nil
 	}
-	n := copy(p, r.rest)
-	r.rest = r.rest[n:]
-	r.sinceLine += n
-	r.newline = p[n-1] == '\n'
-	return n, nil
+	if !r.inLine || r.torn {
+		return 0, io.EOF
+	}
+	r.torn = true
+	p[0] = 0
+	return 1, nil
 }
 
 // lineDone says that the decoder has finished a line.
@@ -105,7 +98,7 @@ func (r *reader) skipLine() {
 			r.rest = nil
 			continue
 		}
-		r.rest, r.newline = r.rest[i+1:], true
+		r.rest, r.inLine = r.rest[i+1:], false
 		break
 	}
 	r.sinceLine = 0
@@ -123,16 +116,29 @@ func (r *reader) more() bool {
 		r.pump.free <- r.chunk
 		r.chunk = nil
 	}
-	var ok bool
+	r.chunk = r.next()
+	r.rest, r.ended = r.chunk, r.chunk == nil
+	return !r.ended
+}
+
+// next waits for a chunk; nil at the end and after a stop, which wins over a
+// writer that is never done.
+func (r *reader) next() []byte {
 	select {
-	case r.chunk, ok = <-r.pump.chunks:
+	case <-r.stop:
+		return nil
 	default:
-		r.idle()
-		select {
-		case r.chunk, ok = <-r.pump.chunks:
-		case <-r.stop:
-		}
 	}
-	r.rest = r.chunk
-	return ok
+	select {
+	case c := <-r.pump.chunks:
+		return c
+	default:
+	}
+	r.idle()
+	select {
+	case c := <-r.pump.chunks:
+		return c
+	case <-r.stop:
+		return nil
+	}
 }

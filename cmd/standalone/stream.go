@@ -28,42 +28,41 @@ type stream struct {
 	in       *intake.Intake
 	wait     time.Duration // for room, before it is said that there is none
 	reader   *reader
-	stop     <-chan struct{}
 	progress io.Writer
 	log      *slog.Logger
 
 	dec     *lineprotocol.Decoder
-	lines   int64 // lines read
-	durable int64 // lines reported durable
+	lines   int64 // whole lines read, those that were dropped among them
+	durable int64 // of them, those reported durable
 	since   time.Time
 	err     error // why rows could not be stored
 	bad     badLines
 	untimed int64
 }
 
-func newStream(in *intake.Intake, wait time.Duration, p *pump, stop <-chan struct{}) *stream {
-	s := &stream{in: in, wait: wait, stop: stop}
-	s.reader = newReader(p, stop, s.commit)
-	return s
-}
-
-// run reads to the end of input. An error says that rows that were read are not
-// stored.
-func (s *stream) run() error {
-	for s.decode(); s.err == nil && !s.reader.ended; s.decode() {
+// run reads to the end of input, which ctx brings about too. An error says that
+// rows that were read are not stored.
+func (s *stream) run(ctx context.Context, p *pump) error {
+	s.reader = &reader{pump: p, stop: ctx.Done(), idle: func() { s.commit(ctx) }}
+	for s.decode(ctx); s.err == nil && !s.reader.ended; s.decode(ctx) {
 		s.tooLong()
 	}
-	s.commit()
+	s.commit(ctx)
 	s.bad.flush()
+	s.in.SayRejected()
 	return s.err
 }
 
 // decode reads lines until the input ends or a line is too long.
-func (s *stream) decode() {
+func (s *stream) decode(ctx context.Context) {
 	s.dec = lineprotocol.NewDecoder(s.reader)
 	for s.err == nil && s.dec.Next() {
 		err := s.line()
 		if errors.Is(s.dec.Err(), errLineTooLong) {
+			return
+		}
+		if err != nil && s.reader.torn {
+			s.bad.say(s.lines+1, errors.New("the input ended inside this line; the writer was cut off"))
 			return
 		}
 		s.reader.lineDone()
@@ -72,7 +71,7 @@ func (s *stream) decode() {
 			s.reject(err)
 		}
 		if s.due() {
-			s.commit()
+			s.commit(ctx)
 		}
 	}
 }
@@ -85,9 +84,6 @@ func (s *stream) tooLong() {
 }
 
 func (s *stream) reject(err error) {
-	if s.reader.torn {
-		err = errors.New("the input ended inside this line; the writer was cut off")
-	}
 	var de *lineprotocol.DecodeError
 	if errors.As(err, &de) {
 		err = fmt.Errorf("column %d: %w", de.Column, de.Err) // its line counts from a restart of the decoder
@@ -103,7 +99,7 @@ func (s *stream) due() bool {
 		s.since = time.Now()
 		return false
 	}
-	return s.in.Rows() >= commitRows || s.in.Bytes() >= commitBytes || time.Since(s.since) >= commitAfter
+	return s.in.Rows() >= commitRows || s.in.Bytes() >= min(commitBytes, s.in.Room()) || time.Since(s.since) >= commitAfter
 }
 
 // line decodes one line into a row; nothing of it stays after an error.
@@ -167,13 +163,13 @@ func (s *stream) fields() error {
 
 // commit stores what was read and reports it. While there is no room it waits
 // and reads nothing, so that the writer feels it; a stop ends the wait.
-func (s *stream) commit() {
+func (s *stream) commit(ctx context.Context) {
 	if s.err != nil {
 		return
 	}
 	said := ""
 	for {
-		err := s.tryCommit()
+		err := s.tryCommit(ctx)
 		if err == nil {
 			break
 		}
@@ -183,7 +179,7 @@ func (s *stream) commit() {
 		}
 		select {
 		case <-time.After(time.Second):
-		case <-s.stop:
+		case <-ctx.Done():
 			s.err = err
 			return
 		}
@@ -197,8 +193,9 @@ func (s *stream) commit() {
 	}
 }
 
-func (s *stream) tryCommit() error {
-	ctx, cancel := context.WithTimeout(context.Background(), s.wait)
+// tryCommit does not wait for room when ctx has ended; room that is there is used.
+func (s *stream) tryCommit(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.wait)
 	defer cancel()
 	return s.in.Commit(ctx)
 }

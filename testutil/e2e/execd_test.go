@@ -74,7 +74,7 @@ const requestRows = 8000
 func TestASecondProcessWaitsForTheLockAndReadsNothingMeanwhile(t *testing.T) {
 	ctx := realParts(t)
 	srv := startQWP(t, qwpserver.Options{})
-	conf := config(srv.URL(), t.TempDir(), stayUntilSent)
+	conf := config(srv.URL(), t.TempDir(), stayUntilSent, `lock_timeout = "100ms"`)
 	first := must(execd.Start(conf))(t)
 	defer first.Close()
 	set := gen.Set{Seed: 5}

@@ -26,7 +26,7 @@ var build = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	bin := filepath.Join(cache, "questdb_sf-execd", fmt.Sprint("questdb_sf-", os.Getpid()))
+	bin := filepath.Join(cache, "questdb_sf-execd", "questdb_sf")
 	cmd := exec.Command("go", "build", "-o", bin, "./cmd/standalone")
 	cmd.Dir = filepath.Join(filepath.Dir(here), "..", "..")
 	if out, err := cmd.CombinedOutput(); err != nil {

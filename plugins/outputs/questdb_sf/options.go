@@ -94,7 +94,10 @@ func (o *Output) poolConfig() (sfpool.Config, error) {
 		CloseFlushTimeout:    noWaitForZero(o.CloseFlushTimeout),
 		Logger:               o.Logger,
 	}
-	var err error
+	err := o.checkDurations()
+	if err != nil {
+		return cfg, err
+	}
 	if cfg.Durability, err = slot.ParseDurability(o.SFDurability); err != nil {
 		return cfg, fmt.Errorf("sf_durability: %w", err)
 	}
@@ -111,6 +114,29 @@ func (o *Output) poolConfig() (sfpool.Config, error) {
 		return cfg, fmt.Errorf("timestamp_precision %q: use \"us\" or \"ns\"", p)
 	}
 	return cfg, nil
+}
+
+// checkDurations refuses what would be read as a default or mean nothing.
+func (o *Output) checkDurations() error {
+	for _, d := range []struct {
+		name  string
+		value config.Duration
+		least time.Duration
+	}{
+		{"sf_sync_interval", o.SFSyncInterval, time.Millisecond},
+		{"sf_append_deadline", o.SFAppendDeadline, 0},
+		{"lock_timeout", o.LockTimeout, 0},
+		{"connect_timeout", o.ConnectTimeout, time.Millisecond},
+		{"request_timeout", o.RequestTimeout, time.Millisecond},
+		{"reconnect_initial_backoff", o.ReconnectInitialBackoff, time.Millisecond},
+		{"reconnect_max_backoff", o.ReconnectMaxBackoff, time.Millisecond},
+		{"close_flush_timeout", o.CloseFlushTimeout, 0},
+	} {
+		if time.Duration(d.value) < d.least {
+			return fmt.Errorf("%s %s: at least %s", d.name, time.Duration(d.value), d.least)
+		}
+	}
+	return nil
 }
 
 // noWaitForZero keeps a zero from meaning the default of the pool.

@@ -156,6 +156,7 @@ func (o *Output) Close() error {
 		return nil
 	}
 	pool := o.pool
+	o.intake.SayRejected()
 	o.pool, o.intake = nil, nil
 	return pool.Close(context.Background())
 }
