@@ -19,8 +19,8 @@ build: ## the execd binary
 test: ## everything that CI runs
 	./.ci/test
 
-bench: ## figures for docs/figures.md
-	$(GO) test -run '^$$' -bench . ./internal/... 
+bench: ## benchmarks, with allocations
+	$(GO) test -run '^$$' -bench . -benchmem ./internal/... ./plugins/...
 
 release-check: ## what is too slow or too wide for every change
 	GOOS=linux GOARCH=arm64 CGO_ENABLED=0 $(GO) build -trimpath -o build/arm64/questdb_sf ./cmd/standalone
