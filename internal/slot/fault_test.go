@@ -81,12 +81,12 @@ func TestErrorAtEveryCallLosesNothing(t *testing.T) {
 			for _, forever := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s/%s/forever=%t", d, err, forever), func(t *testing.T) {
 					positions := int64(1)
-					for ; errorAt(t, d, fault{at: positions, forever: forever, err: err}); positions++ {
+					for ; errorAt(t, d, fault{at: positions, forever: forever, err: err}); positions += thin {
 						if t.Failed() {
 							return
 						}
 					}
-					t.Logf("%d positions", positions-1)
+					t.Logf("%d positions", positions/thin)
 				})
 			}
 		}
@@ -114,6 +114,34 @@ func errorAt(t *testing.T, d slot.Durability, f fault) (reached bool) {
 	return f.reached
 }
 
+// TestErrorAfterADeathLosesNothing lets the process die at some calls, the disk
+// fail in the next life from some call on, and then cuts the power.
+func TestErrorAfterADeathLosesNothing(t *testing.T) {
+	mem := newMem()
+	w := &world{settled: map[slot.FSN]bool{}}
+	fsys := vfstest.Wrap(mem, func(op vfstest.Op) error {
+		if op.N%(7*thin) != 0 || t.Failed() {
+			return nil
+		}
+		for at := int64(1); at < 60; at += 2 {
+			left := mem.CrashKept()
+			f := fault{at: at, forever: true, err: syscall.EIO}
+			if s, err := slot.Open(crashOptions(vfstest.Wrap(left, f.hook), slot.Flush)); err == nil {
+				_ = s.Close()
+			}
+			for i, state := range crashStates(left, op.N, 1) {
+				if err := after(crashOptions(state, slot.Flush), w); err != nil {
+					t.Errorf("death before call %d, error from call %d on, crash %d: %v", op.N, at, i, err)
+				}
+			}
+		}
+		return nil
+	})
+	if err := workload(crashOptions(fsys, slot.Flush), w); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestReadErrorInRecoveryChangesNothing fails each reading call of Open on a
 // directory where there is much to clean up.
 func TestReadErrorInRecoveryChangesNothing(t *testing.T) {
@@ -126,7 +154,6 @@ func TestReadErrorInRecoveryChangesNothing(t *testing.T) {
 	tail[3000] = 1 // a torn tail
 	write(t, left, "sf-0000000000000001.sfa", tail)
 	write(t, left, "sf-00000000000000aa.sfa", make([]byte, 4096))
-	before := fmt.Sprint(snapshot(t, left))
 	reads := 0
 	for at := int64(1); ; at++ {
 		failed, changed := false, ""
@@ -161,7 +188,6 @@ func TestReadErrorInRecoveryChangesNothing(t *testing.T) {
 		if changed != "" {
 			t.Errorf("call %d fails, and then %s", at, changed)
 		}
-		_ = before
 	}
 	if reads < 20 {
 		t.Errorf("only %d reads were failed", reads)

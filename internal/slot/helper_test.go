@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 		holdSlot(dir)
 		return
 	}
+	if dir := os.Getenv(writeEnv); dir != "" {
+		writeSlot(dir)
+	}
 	goleak.VerifyTestMain(m)
 }
 

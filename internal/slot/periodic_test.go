@@ -4,6 +4,7 @@ package slot_test
 
 import (
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -21,10 +22,10 @@ func periodic(fsys vfs.FS) slot.Options {
 }
 
 // segmentSyncs counts the syncs of segment files.
-func segmentSyncs(n *int) func(op vfstest.Op) error {
+func segmentSyncs(n *atomic.Int64) func(op vfstest.Op) error {
 	return func(op vfstest.Op) error {
 		if op.Kind == vfstest.OpSync && strings.HasSuffix(op.Path, ".sfa") {
-			*n++
+			n.Add(1)
 		}
 		return nil
 	}
@@ -32,26 +33,27 @@ func segmentSyncs(n *int) func(op vfstest.Op) error {
 
 func TestPeriodicSyncsWithinTheIntervalAndThenIsIdle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		mem, syncs := newMem(), 0
+		mem := newMem()
+		var syncs atomic.Int64
 		s := open(t, periodic(vfstest.Wrap(mem, segmentSyncs(&syncs))))
-		syncs = 0
+		syncs.Store(0)
 		fill(t, s, 0, 2, 100)
 		time.Sleep(900 * time.Millisecond)
 		fill(t, s, 2, 3, 100)
-		if syncs != 0 {
-			t.Errorf("%d syncs before the interval is over", syncs)
+		if n := syncs.Load(); n != 0 {
+			t.Errorf("%d syncs before the interval is over", n)
 		}
 		wantIDs(t, open(t, periodic(mem.CrashKept())), 0, 0, 1, 2)
 		wantIDs(t, open(t, periodic(mem.CrashLost())), 0)
 		time.Sleep(101 * time.Millisecond)
 		synctest.Wait()
-		if syncs != 1 {
-			t.Errorf("%d syncs after the interval", syncs)
+		if n := syncs.Load(); n != 1 {
+			t.Errorf("%d syncs after the interval", n)
 		}
 		wantIDs(t, open(t, periodic(mem.CrashLost())), 0, 0, 1, 2)
 		time.Sleep(time.Hour)
-		if syncs != 1 {
-			t.Errorf("%d syncs of an idle slot", syncs)
+		if n := syncs.Load(); n != 1 {
+			t.Errorf("%d syncs of an idle slot", n)
 		}
 		fill(t, s, 3, 4, 100)
 		do(t, s.Close())
@@ -79,14 +81,14 @@ func TestPeriodicSyncIsNotHeldUpByAFullSlot(t *testing.T) {
 }
 
 func TestPeriodicKeepsNoMoreThanSyncBytesUnsynced(t *testing.T) {
-	mem, syncs := newMem(), 0
-	o := periodic(vfstest.Wrap(mem, segmentSyncs(&syncs)))
+	var syncs atomic.Int64
+	o := periodic(vfstest.Wrap(newMem(), segmentSyncs(&syncs)))
 	o.SegmentBytes, o.MaxBytes, o.SyncInterval = 16<<20, 64<<20, time.Hour
 	s := open(t, o)
-	syncs = 0
+	syncs.Store(0)
 	fill(t, s, 0, 9, 1<<20)
-	if syncs != 2 {
-		t.Errorf("%d syncs for 9 MiB, want one for each %d bytes", syncs, slot.SyncBytes)
+	if n := syncs.Load(); n != 2 {
+		t.Errorf("%d syncs for 9 MiB, want one for each %d bytes", n, slot.SyncBytes)
 	}
 }
 
@@ -96,10 +98,10 @@ func TestPeriodicRewritesWhatAFailedSyncLost(t *testing.T) {
 	for name, before := range map[string]uint64{"some synced": 2, "none synced": 0} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				mem, fail := newMem(), false
+				mem := newMem()
+				var fail atomic.Bool
 				s := open(t, periodic(vfstest.Wrap(mem, func(op vfstest.Op) error {
-					if fail && op.Kind == vfstest.OpSync && strings.HasSuffix(op.Path, ".sfa") {
-						fail = false
+					if op.Kind == vfstest.OpSync && strings.HasSuffix(op.Path, ".sfa") && fail.Swap(false) {
 						return syscall.EIO
 					}
 					return nil
@@ -109,10 +111,10 @@ func TestPeriodicRewritesWhatAFailedSyncLost(t *testing.T) {
 				time.Sleep(2 * time.Second)
 				fill(t, s, before, before+3, 100)
 				do(t, s.Settle(slot.FSN(before), 1, slot.Acked))
-				fail = true
+				fail.Store(true)
 				time.Sleep(2 * time.Second)
 				synctest.Wait()
-				if fail {
+				if fail.Load() {
 					t.Fatal("no sync was tried")
 				}
 				do(t, s.Err())
@@ -139,14 +141,14 @@ func TestPeriodicRewritesWhatAFailedSyncLost(t *testing.T) {
 func TestIdleSlotMakesNoCalls(t *testing.T) {
 	for _, d := range []slot.Durability{slot.Flush, slot.Periodic, slot.Memory} {
 		synctest.Test(t, func(t *testing.T) {
-			calls := 0
-			o := periodic(vfstest.Wrap(newMem(), func(vfstest.Op) error { calls++; return nil }))
+			var calls atomic.Int64
+			o := periodic(vfstest.Wrap(newMem(), func(vfstest.Op) error { calls.Add(1); return nil }))
 			o.Durability = d
 			s := open(t, o)
 			mustStore(t, s, frame(0, 1, 100))
 			time.Sleep(time.Minute)
 			synctest.Wait()
-			calls = 0
+			calls.Store(0)
 			for range 100 {
 				_ = s.Stats()
 				_ = s.Changed()
@@ -154,8 +156,8 @@ func TestIdleSlotMakesNoCalls(t *testing.T) {
 			}
 			time.Sleep(24 * time.Hour)
 			synctest.Wait()
-			if calls != 0 {
-				t.Errorf("%s: %d calls to the filesystem in an idle day", d, calls)
+			if n := calls.Load(); n != 0 {
+				t.Errorf("%s: %d calls to the filesystem in an idle day", d, n)
 			}
 			do(t, s.Close())
 		})

@@ -16,8 +16,12 @@ import (
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 )
 
-// holdEnv makes the test binary a process that holds the slot it names.
-const holdEnv = "SLOT_TEST_HOLD"
+// holdEnv makes the test binary a process that holds the slot it names, writeEnv
+// one that stores frames in it until it is killed.
+const (
+	holdEnv  = "SLOT_TEST_HOLD"
+	writeEnv = "SLOT_TEST_WRITE"
+)
 
 func holdSlot(dir string) {
 	s, err := slot.Open(slot.Options{Dir: dir, Durability: slot.Flush})
@@ -57,6 +61,56 @@ func TestSlotOfAnotherProcessIsRefusedWithItsNumber(t *testing.T) {
 	s, err := slot.Open(slot.Options{Dir: dir, Durability: slot.Flush})
 	do(t, err)
 	do(t, s.Close())
+}
+
+// writeSlot prints the number of each frame once it is published.
+func writeSlot(dir string) {
+	o := options(nil)
+	o.Dir, o.MaxBytes, o.Durability = dir, 1<<30, slot.Memory
+	s, err := slot.Open(o)
+	if err != nil {
+		fmt.Println(err)
+		os.Exit(1)
+	}
+	for id := uint64(s.Stats().Published + 1); ; id++ {
+		if err := store(s, frame(id, 1, 24+int(id*37%2000))); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
+		fmt.Println(id)
+	}
+}
+
+func TestKilledProcessLosesNothing(t *testing.T) {
+	o := options(nil)
+	o.Dir = filepath.Join(t.TempDir(), "base-0")
+	for round := range 10 {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), writeEnv+"="+o.Dir)
+		stdout, err := cmd.StdoutPipe()
+		do(t, err)
+		do(t, cmd.Start())
+		in, said := bufio.NewScanner(stdout), ""
+		for n := 0; in.Scan(); n++ {
+			said = in.Text()
+			if n == 40+7*round {
+				do(t, cmd.Process.Kill())
+			}
+		}
+		_ = cmd.Wait()
+		s, err := slot.Open(o)
+		do(t, err)
+		got := pending(t, s)
+		for i, e := range got {
+			if e.id != uint64(i) || e.fsn != slot.FSN(i) {
+				t.Fatalf("round %d: frame %d is %v", round, i, e)
+			}
+		}
+		if last := fmt.Sprint(len(got) - 1); said != last && said != fmt.Sprint(len(got)-2) {
+			t.Fatalf("round %d: published up to %s, found up to %s", round, said, last)
+		}
+		do(t, s.Close())
+	}
 }
 
 func TestSecondOpenInThisProcessIsRefused(t *testing.T) {

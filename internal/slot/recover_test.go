@@ -238,132 +238,6 @@ func TestForeignGenerationsAreLeftByteIdentical(t *testing.T) {
 	}
 }
 
-func TestLosingTheStateLosesNoFrame(t *testing.T) {
-	build := func() *vfstest.Mem {
-		mem := newMem()
-		s := open(t, options(mem))
-		fill(t, s, 0, 10, 1000)
-		settle(t, s, 0, 5)
-		do(t, s.Close())
-		return mem
-	}
-	for name, lose := range map[string]func(mem *vfstest.Mem){
-		"removed": func(mem *vfstest.Mem) { remove(t, mem, ".qsf-state"); remove(t, mem, ".ack-watermark") },
-		"emptied": func(mem *vfstest.Mem) { write(t, mem, ".qsf-state", nil) },
-		"zeroed":  func(mem *vfstest.Mem) { write(t, mem, ".qsf-state", make([]byte, 10_000)) },
-		"noise":   func(mem *vfstest.Mem) { write(t, mem, ".qsf-state", bytes.Repeat([]byte("QSF1"), 3000)) },
-		"both records hurt": func(mem *vfstest.Mem) {
-			edit(t, mem, ".qsf-state", func(b []byte) []byte { b[20] ^= 1; b[4096+20] ^= 1; return b })
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			mem := build()
-			lose(mem)
-			s := open(t, options(mem))
-			wantIDs(t, s, 4, ids(4, 10)...) // the first segment was trimmed
-			st := s.Stats()
-			if st.Accepted != 6 || st.Pending != 6 || st.Recovered.LedgerMoved != 6 {
-				t.Errorf("%+v", st)
-			}
-			balanced(t, st)
-		})
-	}
-}
-
-func TestOneRecordOfTheStateIsEnough(t *testing.T) {
-	mem := closed(t, 6)
-	s := open(t, options(mem))
-	settle(t, s, 0, 3)
-	left := mem.CrashKept()
-	for at := range 2 {
-		state := left.CrashKept()
-		edit(t, state, ".qsf-state", func(b []byte) []byte { b[4096*at+20] ^= 1; return b })
-		st := open(t, options(state)).Stats()
-		if st.Accepted != 6 || st.Watermark > 3 {
-			t.Errorf("record %d hurt: %+v", at, st)
-		}
-		balanced(t, st)
-	}
-}
-
-func TestWatermarkOfOtherFramesIsNotBelieved(t *testing.T) {
-	mem := closed(t, 5)
-	s := open(t, options(mem))
-	settle(t, s, 0, 2)
-	do(t, s.Close())
-	// Another client drained the slot and began anew.
-	write(t, mem, "sf-initial.sfa", segment{created: 77, frames: payloads(100, 105, 100)}.bytes())
-	s = open(t, options(mem))
-	wantIDs(t, s, 0, ids(100, 105)...)
-	if !s.Stats().Recovered.WatermarkReset {
-		t.Error("WatermarkReset is not told")
-	}
-}
-
-func TestWatermarkAboveTheEndIsResetDurably(t *testing.T) {
-	mem := closed(t, 5)
-	s := open(t, options(mem))
-	do(t, s.Settle(4, 1, slot.Acked)) // an interval
-	settle(t, s, 0, 2)
-	do(t, s.Close())
-	write(t, mem, "sf-initial.sfa", segment{frames: payloads(100, 102, 100)}.bytes())
-	o := options(mem)
-	var lost *vfstest.Mem
-	o.FS = vfstest.Wrap(mem, func(op vfstest.Op) error {
-		if op.Kind == vfstest.OpWrite && op.Path == dir+"/sf-initial.sfa" && op.Off > 24 && lost == nil {
-			lost = mem.CrashLost() // just before the first append
-		}
-		return nil
-	})
-	s = open(t, o)
-	fill(t, s, 102, 105, 100)
-	wantIDs(t, s, 0, ids(100, 105)...)
-	// Were the old watermark still there, frame numbers used again would count
-	// as settled.
-	write(t, lost, "sf-initial.sfa", read(t, mem, "sf-initial.sfa"))
-	wantIDs(t, open(t, options(lost)), 0, ids(100, 105)...)
-	if got := read(t, lost, ".ack-watermark"); !bytes.Equal(got, make([]byte, 16)) {
-		t.Errorf(".ack-watermark %x", got)
-	}
-}
-
-func TestAckWatermarkCountsOnlyWithoutAState(t *testing.T) {
-	ack := func(fsn uint64) []byte {
-		return binary.LittleEndian.AppendUint64([]byte("AKW1\x00\x00\x00\x00"), fsn)
-	}
-	for _, c := range []struct {
-		fsn  uint64
-		want uint64 // first pending
-	}{{0, 1}, {3, 4}, {4, 5}, {5, 0}, {1 << 63, 0}} {
-		mem := newMem()
-		write(t, mem, "sf-initial.sfa", segment{frames: payloads(0, 5, 50)}.bytes())
-		write(t, mem, ".ack-watermark", ack(c.fsn))
-		wantIDs(t, open(t, options(mem)), slot.FSN(c.want), ids(c.want, 5)...)
-	}
-	mem := closed(t, 5)
-	write(t, mem, ".ack-watermark", ack(3))
-	wantIDs(t, open(t, options(mem)), 0, ids(0, 5)...)
-}
-
-func TestSixtyFourIntervalsOutliveARestart(t *testing.T) {
-	mem := newMem()
-	s := open(t, options(mem))
-	fill(t, s, 0, 150, 30)
-	for fsn := slot.FSN(1); fsn < 150; fsn += 2 {
-		do(t, s.Settle(fsn, 1, slot.Acked))
-	}
-	if st := s.Stats(); st.PendingFrames != 75 || st.Pending != 75 {
-		t.Fatalf("%+v", st)
-	}
-	do(t, s.Close())
-	s = open(t, options(mem))
-	st := s.Stats()
-	balanced(t, st)
-	if st.PendingFrames != 150-64 || st.Pending != 150-64 || st.Recovered.LedgerMoved != 11 {
-		t.Errorf("%+v", st)
-	}
-}
-
 // TestFramesThatStandTwiceAreTakenAsOne is a crash within mend: the unsynced end
 // of a segment was written again and not yet cut off.
 func TestFramesThatStandTwiceAreTakenAsOne(t *testing.T) {
@@ -408,57 +282,6 @@ func TestTwoFramesOfOneNumberAreAWound(t *testing.T) {
 	for name, b := range before {
 		if string(read(t, mem, name)) != b {
 			t.Errorf("%s was changed", name)
-		}
-	}
-}
-
-func TestSealedSegmentsAreTrustedByTheirSummary(t *testing.T) {
-	mem := newMem()
-	s := open(t, options(mem))
-	fill(t, s, 0, 40, 1000)
-	do(t, s.Close())
-	bytesRead := int64(0)
-	o := options(vfstest.Wrap(mem, func(op vfstest.Op) error {
-		if op.Kind == vfstest.OpRead && strings.HasSuffix(op.Path, ".sfa") {
-			bytesRead += op.Len
-		}
-		return nil
-	}))
-	st := open(t, o).Stats()
-	if st.Recovered.TrustedSegments != 9 || st.Pending != 40 || st.PendingBytes != 40*1008 {
-		t.Errorf("%+v", st)
-	}
-	if most := int64(10*64 + 3*4096); bytesRead > most {
-		t.Errorf("%d bytes read of ten segments, want no more than %d", bytesRead, most)
-	}
-}
-
-func TestSummaryThatDoesNotAgreeIsScanned(t *testing.T) {
-	for name, hurt := range map[string]func(mem *vfstest.Mem){
-		"summary": func(mem *vfstest.Mem) {
-			edit(t, mem, ".qsf-state", func(b []byte) []byte { b[8192+3] ^= 1; return b })
-		},
-		"size": func(mem *vfstest.Mem) {
-			edit(t, mem, "sf-initial.sfa", func(b []byte) []byte { return append(b, make([]byte, 100)...) })
-		},
-		"table gone": func(mem *vfstest.Mem) {
-			edit(t, mem, ".qsf-state", func(b []byte) []byte { return b[:8192] })
-		},
-	} {
-		mem := newMem()
-		s := open(t, options(mem))
-		fill(t, s, 0, 12, 1000)
-		do(t, s.Close())
-		hurt(mem)
-		s = open(t, options(mem))
-		st := s.Stats()
-		if st.Recovered.TrustedSegments >= 2 || st.Pending != 12 {
-			t.Errorf("%s: %+v", name, st)
-		}
-		wantIDs(t, s, 0, ids(0, 12)...)
-		do(t, s.Close())
-		if st := open(t, options(mem)).Stats(); st.Recovered.TrustedSegments != 2 {
-			t.Errorf("%s: the summary was not written again: %+v", name, st)
 		}
 	}
 }
@@ -509,18 +332,6 @@ func TestLargeSegmentOfBeforeDoesNotBlockASmallCap(t *testing.T) {
 	s = open(t, options(mem)) // cap: 64 KiB, one file of which is there
 	fill(t, s, 1, 6, 1000)
 	wantIDs(t, s, 0, ids(0, 6)...)
-}
-
-func TestFramesLostWithTheirFilesAreMissed(t *testing.T) {
-	mem := closed(t, 5)
-	remove(t, mem, "sf-initial.sfa")
-	s := open(t, options(mem))
-	st := s.Stats()
-	if st.Recovered.MissingFrames != 5 || st.Recovered.LedgerMoved != -5 || st.Published != 4 || st.Pending != 0 {
-		t.Errorf("%+v", st)
-	}
-	fill(t, s, 5, 6, 50)
-	wantIDs(t, s, 5, 5)
 }
 
 func TestDurabilityHasNames(t *testing.T) {

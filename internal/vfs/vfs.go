@@ -25,6 +25,7 @@ type FS interface {
 	Rename(oldName, newName string) error
 	// ReadDir lists a directory sorted by name.
 	ReadDir(name string) ([]fs.DirEntry, error)
+	// Stat does not follow a symbolic link in the last element.
 	Stat(name string) (fs.FileInfo, error)
 	// SyncDir makes created, renamed and removed names of a directory durable.
 	SyncDir(name string) error

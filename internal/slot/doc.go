@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: MIT
+
+// Package slot keeps frames in a directory until they are settled. A frame is
+// one QWP message; the package knows no network and does not look into frames,
+// except to count rows of what it finds on disk.
+//
+// # Files
+//
+//	.lock, .lock.pid       the flock, for as long as the slot is open, and its owner
+//	.target                where the rows belong
+//	sf-initial.sfa         the first segment of a fresh slot
+//	sf-<16 hex>.sfa        later segments; the number counts files, not frames
+//	<segment>.corrupt      a segment without a whole frame, set aside
+//	.ack-watermark         written for other clients
+//	.qsf-state             our own truth about progress
+//
+// Segments are the ecosystem's SF01 format, generation G1, which every official
+// client reads. A file has its full size from the start, with real blocks; all
+// numbers are little-endian:
+//
+//	header    0  "SF01"            frame     0  u32 CRC-32C of the rest
+//	          4  u8 version 1                4  u32 length n, not 0
+//	          5  u8 flags 0                  8  n bytes: one QWP message
+//	          6  u16 0
+//	          8  i64 FSN of the first frame
+//	         16  u64 created, microseconds since 1970
+//
+// Frames follow the header and each other without padding; what is behind the
+// last is zero. Order comes from the headers alone. There are sealed segments,
+// one that is appended to, and at most one empty spare. What a later generation
+// of the format has touched (flags, sf-manifest.bin, .symbol-dict, a watermark
+// of 8192 bytes) is refused with ForeignError before anything is changed.
+//
+// .ack-watermark has 16 bytes: "AKW1", u32 0, i64 FSN; all zero for none.
+//
+// .qsf-state has two records of 4 KiB, at 0 and 4096, and the summaries of sealed
+// segments from 8192 on. A record is one sector, which a crash keeps or loses
+// whole, and the intervals behind it:
+//
+//	  0  "QSF1", u32 version 1, u64 generation
+//	 16  i64 watermark, u32 CRC of the frame there, u32 flags: 1 clean close, 2 CRC known
+//	 32  i64 next FSN
+//	 40  head: i64 base, i64 created, i64 file number of the oldest segment
+//	 64  durable: i64 file number of a segment, i64 offset up to which it is synced
+//	 80  rows: i64 accepted, acked, dead-lettered, evicted, quarantined, unknown
+//	128  u32 number of intervals, u32 CRC-32C of the intervals
+//	136  0
+//	508  u32 CRC-32C of the 508 bytes before
+//	512  intervals of settled FSNs above the watermark, at most 64: i64 from, i64 to
+//
+// A summary has 64 bytes and is written when its segment is sealed:
+//
+//	 0  u32 CRC-32C of the rest, u32 frames, i64 base, i64 created, i64 rows
+//	32  u32 end of the last frame, u32 size of the file
+//	40  i64 earliest, i64 latest timestamp, microseconds since 1970
+//	56  u32 CRC of the first frame, u32 flags: 1 in use, 0x100 has timestamps
+//
+// The number of sf-initial.sfa is -1, that of any other name -2. Losing
+// .qsf-state loses no frame: any doubt about it means that frames are sent again.
+//
+// # Why a crash loses nothing
+//
+// Believed of a disk: a sync that succeeds has made the file durable; a sector of
+// 512 bytes is written whole or not at all; unsynced sectors and directory
+// operations survive in any combination; a failed sync is reported once. The
+// promise is that of Durability; what follows holds for Flush, and for Periodic
+// up to what was synced.
+//
+//   - Append: a frame counts when its Tx is synced, then published. A crash before
+//     leaves a torn tail, of the last segment only, because a segment is synced
+//     before the next one gets a frame, and because header and name of a segment
+//     are durable before that. If several frames of a Tx were under way, later
+//     ones may be whole where earlier ones are not; "durable" in .qsf-state, which
+//     never says too much, tells that from a wound. Recovery zeroes the tail and
+//     syncs, so that no stale frame is ever found behind a shorter new one.
+//   - Rollback: segments that the Tx began are unlinked, durably, before its frames
+//     in the last segment are zeroed, durably. At each point between, the chain
+//     has no gap.
+//   - Settle: the record with the new head is synced before a segment is unlinked.
+//     Whatever unlinks a crash undoes, segments below the head are known as
+//     settled. The record that was synced last is never written over.
+//   - A watermark counts only if the frame it names has the CRC it had. One above
+//     the end is taken back, durably and in both records, before an FSN can be used
+//     again.
+//   - A failed sync: the segment is not synced again. It is cut at what was synced
+//     and sealed; under Periodic the frames behind go from RAM into a new segment,
+//     which appears by a rename when it is whole. A crash between leaves frames
+//     twice, with equal FSN and CRC, which count as one.
+//   - Close of a slot with nothing pending: the last segment goes when the others
+//     are gone for certain. The next FSN stays in .qsf-state.
+//
+// The tests stop a workload before every call to the filesystem and recover from
+// what a power cut may leave there (crash_test.go), and fail every call
+// (fault_test.go).
+package slot

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+
+package slot_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"github.com/questdb-sf/questdb_sf/internal/slot"
+)
+
+func TestSettlingTrimsSegments(t *testing.T) {
+	mem := newMem()
+	s := open(t, options(mem))
+	fill(t, s, 0, 12, 1000)
+	settle(t, s, 0, 2)
+	if n := len(segments(t, mem)); n != 4 {
+		t.Fatalf("%d segments after three of four frames", n)
+	}
+	settle(t, s, 3, 3)
+	if n := len(segments(t, mem)); n != 3 {
+		t.Fatalf("%d segments after the first is settled", n)
+	}
+	settle(t, s, 4, 11)
+	st := s.Stats()
+	if n := len(segments(t, mem)); n != 2 || st.Segments != 1 || st.SegmentBytes != 2*4096 {
+		t.Fatalf("%d segments after all is settled, %+v", n, st)
+	}
+	if st.Pending != 0 || st.PendingBytes != 0 || st.PendingFrames != 0 || st.Acked != 12 || st.HasOldest {
+		t.Errorf("%+v", st)
+	}
+}
+
+func TestFramesSettleInAnyOrder(t *testing.T) {
+	mem := newMem()
+	s := open(t, options(mem))
+	fill(t, s, 0, 12, 1000)
+	c := s.NewCursor()
+	for _, fsn := range []slot.FSN{5, 4, 7, 1, 11} {
+		do(t, s.Settle(fsn, 1, slot.Acked))
+		do(t, s.Settle(fsn, 1, slot.Acked)) // twice is once
+	}
+	if st := s.Stats(); st.Watermark != -1 || st.PendingFrames != 7 || st.Pending != 7 || st.Acked != 5 {
+		t.Fatalf("%+v", st)
+	}
+	got, err := readAll(c)
+	do(t, err)
+	if fmt.Sprint(got) != "[{0 0} {2 2} {3 3} {6 6} {8 8} {9 9} {10 10}]" {
+		t.Fatalf("cursor shows %v", got)
+	}
+	do(t, s.SettleShares(0, []slot.Share{{As: slot.DeadLettered, Rows: 1}}))
+	if w := s.Stats().Watermark; w != 1 {
+		t.Fatalf("watermark %d, want 1", w)
+	}
+	do(t, s.Close())
+	s = open(t, options(mem))
+	st := s.Stats()
+	if st.Watermark != 1 || st.PendingFrames != 6 || st.Pending != 6 || st.Acked != 5 || st.DeadLettered != 1 || st.Recovered.LedgerMoved != 0 {
+		t.Fatalf("after reopen %+v", st)
+	}
+	balanced(t, st)
+	settle(t, s, 2, 11)
+	if st := s.Stats(); st.Watermark != 11 || st.Pending != 0 {
+		t.Fatalf("%+v", st)
+	}
+}
+
+func TestRewindGoesBackToTheFirstUnsettledFrame(t *testing.T) {
+	s := open(t, options(newMem()))
+	fill(t, s, 0, 9, 1000)
+	c := s.NewCursor()
+	_, err := readAll(c)
+	do(t, err)
+	settle(t, s, 0, 5)
+	c.Rewind()
+	got, err := readAll(c)
+	do(t, err)
+	if fmt.Sprint(got) != "[{6 6} {7 7} {8 8}]" {
+		t.Fatalf("after Rewind %v", got)
+	}
+}
+
+func TestReopenFindsWhatWasPending(t *testing.T) {
+	for _, d := range []slot.Durability{slot.Flush, slot.Periodic, slot.Memory} {
+		t.Run(d.String(), func(t *testing.T) {
+			mem := newMem()
+			o := options(mem)
+			o.Durability = d
+			s := open(t, o)
+			fill(t, s, 0, 18, 1000)
+			settle(t, s, 0, 5)
+			before := s.Stats()
+			do(t, s.Close())
+			if !s.LockReleased() {
+				t.Error("lock not released")
+			}
+			s = open(t, o)
+			after := s.Stats()
+			wantIDs(t, s, 6, ids(6, 18)...)
+			if after.Recovered.TrustedSegments != 3 || after.Recovered.LedgerMoved != 0 || after.Recovered.WatermarkReset {
+				t.Errorf("%+v", after.Recovered)
+			}
+			before.Recovered, after.Recovered = slot.Recovered{}, slot.Recovered{}
+			if fmt.Sprint(before) != fmt.Sprint(after) {
+				t.Errorf("before %+v\nafter %+v", before, after)
+			}
+		})
+	}
+}
+
+func TestDrainedCloseLeavesNoSegmentAndNumbersGoOn(t *testing.T) {
+	mem := newMem()
+	s := open(t, options(mem))
+	fill(t, s, 0, 9, 1000)
+	settle(t, s, 0, 8)
+	do(t, s.Close())
+	do(t, s.Close())
+	if got := names(t, mem); !slices.Equal(got, []string{".lock", ".lock.pid", ".qsf-state"}) {
+		t.Fatalf("files %v", got)
+	}
+	s = open(t, options(mem))
+	if st := s.Stats(); st.Published != 8 || st.Watermark != 8 || st.Accepted != 9 || st.Acked != 9 {
+		t.Fatalf("%+v", st)
+	}
+	fill(t, s, 9, 10, 100)
+	wantIDs(t, s, 9, 9)
+}
+
+func TestCloseWaitsForTheOpenTx(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := open(t, options(newMem()))
+		tx, err := s.Reserve(t.Context(), []int{50})
+		do(t, err)
+		closed := make(chan error, 1)
+		go func() { closed <- s.Close() }()
+		synctest.Wait()
+		if len(closed) != 0 || s.LockReleased() {
+			t.Fatal("closed under an open Tx")
+		}
+		do(t, tx.Rollback())
+		do(t, <-closed)
+	})
+}
+
+func TestClosedSlotSaysSo(t *testing.T) {
+	s := open(t, options(newMem()))
+	c := s.NewCursor()
+	changed := s.Changed()
+	do(t, s.Close())
+	<-changed
+	<-s.Changed()
+	if _, err := s.Reserve(t.Context(), []int{50}); !errors.Is(err, slot.ErrClosed) {
+		t.Errorf("Reserve: %v", err)
+	}
+	if _, _, err := c.Next(); !errors.Is(err, slot.ErrClosed) {
+		t.Errorf("Next: %v", err)
+	}
+	if _, _, err := s.NewCursor().Next(); !errors.Is(err, slot.ErrClosed) {
+		t.Errorf("Next of a late cursor: %v", err)
+	}
+	if err := s.Settle(0, 1, slot.Acked); !errors.Is(err, slot.ErrClosed) {
+		t.Errorf("Settle: %v", err)
+	}
+	c.Close()
+}
