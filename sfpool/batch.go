@@ -29,6 +29,7 @@ type Batch struct {
 	builder *qwp.Builder
 	buf     []byte
 	frames  []packed
+	staged  []slot.Frame // of group
 	rows    int
 
 	letters  []byte
@@ -124,10 +125,15 @@ func (b *Batch) sizes() []int {
 	return sizes
 }
 
-func (b *Batch) frame(i int) slot.Frame {
-	f := b.frames[i]
-	return slot.Frame{
-		Bytes: b.buf[f.from:f.to], Rows: f.info.Rows,
-		MinTime: f.info.MinTime, MaxTime: f.info.MaxTime, HasTime: f.info.HasTime,
+// group returns the frames as the slot takes them: together, so that they are
+// one write.
+func (b *Batch) group() []slot.Frame {
+	b.staged = b.staged[:0]
+	for _, f := range b.frames {
+		b.staged = append(b.staged, slot.Frame{
+			Bytes: b.buf[f.from:f.to], Rows: f.info.Rows,
+			MinTime: f.info.MinTime, MaxTime: f.info.MaxTime, HasTime: f.info.HasTime,
+		})
 	}
+	return b.staged
 }

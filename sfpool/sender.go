@@ -85,13 +85,9 @@ func (s *Staged) append() error {
 			s.Rollback()
 		}
 	}()
-	for i := range s.batch.frames {
-		if err := s.tx.Append(s.batch.frame(i)); err != nil {
-			return err
-		}
-	}
-	whole = true
-	return nil
+	err := s.tx.Append(s.batch.group()...)
+	whole = err == nil
+	return err
 }
 
 // Sync makes the batch as durable as the pool promises, and its dead letters
