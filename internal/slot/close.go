@@ -67,12 +67,22 @@ func (s *Slot) retire() {
 
 // leaveFrames leaves what is pending for the next open.
 func (s *Slot) leaveFrames() error {
-	var errs []error
-	for _, sp := range s.tail.ready {
-		errs = append(errs, s.discard(sp))
+	err := errors.Join(s.dropSpares(), s.saveClean())
+	if err == nil {
+		err = s.unlinkDoomed() // only what the state on the device explains
 	}
-	s.tail.ready = nil
-	return errors.Join(append(errs, s.unlinkDoomed(), s.saveClean())...)
+	return err
+}
+
+// dropSpares removes the empty segments that were prepared.
+func (s *Slot) dropSpares() error {
+	for len(s.tail.ready) > 0 {
+		if err := s.discard(s.tail.ready[0]); err != nil {
+			return err
+		}
+		s.tail.ready = s.tail.ready[1:]
+	}
+	return nil
 }
 
 func (s *Slot) saveClean() error {

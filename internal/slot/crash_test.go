@@ -142,6 +142,7 @@ func workload(o slot.Options, w *world) error {
 		func() error { return w.store(s, 300) },
 		func() error { return w.store(s, 700) }, // rotates
 		func() error { return w.rollback(s, 900, 900, 900, 900, 900, 900) },
+		func() error { return w.rollback(s, 1900, 1900, 1900, 1900, 1900, 1900, 1900) }, // begins several segments
 		func() error { return w.settle(s, 0, 1, 3) },
 		func() error { return w.store(s, 2000, 2000, 2000, 100, 100) },
 		func() error { return w.settle(s, 2, 4, 8, 6) },

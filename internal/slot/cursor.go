@@ -125,11 +125,16 @@ func (c *Cursor) seek(w wanted) error {
 	}
 	c.drop()
 	c.r.reset(f)
-	c.at = startOf(w.seg)
+	at := startOf(w.seg)
 	if w.floor.seg == w.seg && w.floor.fsn <= w.fsn {
-		c.at = w.floor
+		at = w.floor
 	}
-	return c.at.walk(&c.r, w.fsn, w.end)
+	if err := at.walk(&c.r, w.fsn, w.end); err != nil {
+		c.drop() // the cursor stays where it was, and does not go back
+		return err
+	}
+	c.at = at
+	return nil
 }
 
 // drop closes the file.

@@ -38,7 +38,7 @@
 // whole, and the intervals behind it:
 //
 //	  0  "QSF1", u32 version 1, u64 generation
-//	 16  i64 watermark, u32 CRC of the frame there, u32 flags: 1 clean close, 2 CRC known
+//	 16  i64 watermark, u32 CRC of the frame there, u32 flags: 1 clean close, 2 CRC known, 4 synced
 //	 32  i64 next FSN
 //	 40  head: i64 base, i64 created, i64 file number of the oldest segment
 //	 64  durable: i64 file number of a segment, i64 offset up to which it is synced

@@ -38,15 +38,9 @@ func Open(o Options) (*Slot, error) {
 	return s, nil
 }
 
-// makeDir creates the directory, and makes its name durable if it is new.
+// makeDir creates the directory and makes its name durable, which the one who
+// created it may have been kept from.
 func makeDir(o Options) error {
-	_, err := o.FS.Stat(o.Dir)
-	if err == nil {
-		return nil
-	}
-	if err := ignoreMissing(err); err != nil {
-		return err
-	}
 	if err := o.FS.MkdirAll(o.Dir, 0o700); err != nil {
 		return err
 	}
@@ -232,11 +226,32 @@ func (s *Slot) takeTail(r *recovery) error {
 	if !s.syncs() {
 		return nil
 	}
+	if err := s.syncSealed(r); err != nil {
+		return err
+	}
 	if err := f.Sync(); err != nil {
 		return err
 	}
 	s.durableEnd = g.end
 	return nil
+}
+
+// syncSealed makes durable what was written without syncs, by us under Memory or
+// by another client: a power cut may tear no segment but the last.
+func (s *Slot) syncSealed(r *recovery) error {
+	if r.stored.valid && r.stored.state.synced {
+		return nil
+	}
+	for _, g := range s.segs[:len(s.segs)-1] {
+		f, err := s.o.FS.OpenFile(s.path(g.name), os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+	return s.syncDir()
 }
 
 // takeSummaries learns which entries of the table are free, clears the one of

@@ -44,22 +44,26 @@ func (s *Slot) heal() error {
 	return nil
 }
 
-// undo goes backwards: the segments that were begun go first, durably, because
-// without them the frames before look like the end of the chain, and with them
-// but without those frames like a gap.
+// undo goes backwards: the segments that were begun go first, each durably before
+// the next, because without them the frames before look like the end of the
+// chain, and with them but without those frames like a gap.
 func (t *Tx) undo() error {
 	s := t.s
-	for p := t.current(); p != nil && p.fresh; p = t.current() {
+	for p := t.current(); ; p = t.current() {
+		if t.removed {
+			if err := s.syncDir(); err != nil {
+				return err
+			}
+			t.removed = false
+		}
+		if p == nil || !p.fresh {
+			break
+		}
 		if err := s.discard(spare{seg: p.seg, file: p.file}); err != nil {
 			return err
 		}
 		t.parts = t.parts[:len(t.parts)-1]
 		t.removed = true
-	}
-	if t.removed {
-		if err := s.syncDir(); err != nil {
-			return err
-		}
 	}
 	_ = s.keepOne()
 	if p := t.current(); p != nil {
@@ -125,8 +129,13 @@ func (s *Slot) cut(f vfs.File, size int64) error {
 
 // rewrite replaces the unsynced end of the last segment by a new segment. The
 // new one appears under its name only when it is whole and on the device; until
-// the old one is cut the frames stand in both, which recovery knows.
+// the old one is cut the frames stand in both, which recovery knows. Spares go
+// before: what is appended later must lie in files with later numbers, by which
+// recovery tells what a crash may have torn.
 func (s *Slot) rewrite() (fatal bool, err error) {
+	if err := s.dropSpares(); err != nil {
+		return false, err
+	}
 	old := s.tail.seg
 	sp, fatal, err := s.copyUnsynced(old)
 	if err != nil {
@@ -135,7 +144,9 @@ func (s *Slot) rewrite() (fatal bool, err error) {
 	s.swap(old, sp)
 	if s.tail.synced.frames == 0 {
 		_ = s.tail.file.Close()
-		err = removeFile(s.o.FS, s.path(old.name))
+		if err = removeFile(s.o.FS, s.path(old.name)); err == nil {
+			err = s.syncDir() // the hint below moves past it
+		}
 	} else {
 		err = errors.Join(s.cut(s.tail.file, old.end), s.tail.file.Close())
 	}

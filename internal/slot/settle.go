@@ -256,7 +256,7 @@ func (s *Slot) snapshot(clean bool) state {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := state{
-		watermark: s.watermark, crc: s.crc, hasCRC: s.hasCRC, clean: clean, next: s.published + 1,
+		watermark: s.watermark, crc: s.crc, hasCRC: s.hasCRC, clean: clean, synced: s.syncs(), next: s.published + 1,
 		durableGen: s.durableGen, durableEnd: s.durableEnd,
 		ledger: s.ledger, settled: slices.Clone(s.settled),
 	}

@@ -20,6 +20,7 @@ const (
 	summaryKind  = 1
 	flagClean    = 1 << 0
 	flagCRC      = 1 << 1
+	flagSynced   = 1 << 2
 	flagHasTime  = 1 << 8
 	ackName      = ".ack-watermark"
 	ackSize      = 16
@@ -52,6 +53,7 @@ type state struct {
 	crc        uint32 // of the frame at the watermark
 	hasCRC     bool
 	clean      bool // written by Close
+	synced     bool // every sealed segment is on the device
 	next       FSN
 	head       head  // the first segment that must still be there
 	durableGen int64 // file generation of the segment that durableEnd is about
@@ -67,6 +69,9 @@ func (s *state) flags() uint32 {
 	}
 	if s.hasCRC {
 		f |= flagCRC
+	}
+	if s.synced {
+		f |= flagSynced
 	}
 	return f
 }
@@ -114,7 +119,7 @@ func parseState(b []byte) (state, bool) {
 	flags := little.Uint32(b[28:])
 	s := state{
 		generation: little.Uint64(b[8:]), watermark: FSN(little.Uint64(b[16:])), crc: little.Uint32(b[24:]),
-		hasCRC: flags&flagCRC != 0, clean: flags&flagClean != 0,
+		hasCRC: flags&flagCRC != 0, clean: flags&flagClean != 0, synced: flags&flagSynced != 0,
 		next: FSN(little.Uint64(b[32:])),
 		head: head{
 			base: FSN(little.Uint64(b[40:])), created: int64(little.Uint64(b[48:])), gen: int64(little.Uint64(b[56:])),

@@ -69,10 +69,21 @@ func (s *Slot) Reserve(ctx context.Context, frames []int) (*Tx, error) {
 		if full.Never {
 			return nil, full
 		}
+		if s.trimAgain() {
+			continue
+		}
 		if err := s.awaitRoom(ctx, full, room); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// trimAgain unlinks what an earlier Settle could not, and says whether that made
+// a difference. With everything settled no other Settle would come.
+func (s *Slot) trimAgain() bool {
+	s.settling.Lock()
+	defer s.settling.Unlock()
+	return len(s.settler.doomed) > 0 && s.trim() == nil
 }
 
 // acquire takes the token. A free one is taken even when ctx is done: who does
