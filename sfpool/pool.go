@@ -74,7 +74,7 @@ func Open(ctx context.Context, cfg Config) (*Pool, error) {
 // build opens the slot with an index and starts to forward it.
 func (p *Pool) build(index int, l *link.Link) (*Sender, error) {
 	name := fmt.Sprintf("%s-%d", p.cfg.SenderID, index)
-	if err := p.cfg.FS.MkdirAll(p.cfg.Dir, 0o750); err != nil {
+	if err := p.makeDir(); err != nil {
 		return nil, fmt.Errorf("create sf_dir %s: %w", p.cfg.Dir, err)
 	}
 	budget, err := p.cfg.budget()
@@ -94,6 +94,18 @@ func (p *Pool) build(index int, l *link.Link) (*Sender, error) {
 		InitialBackoff: p.cfg.InitialBackoff, MaxBackoff: p.cfg.MaxBackoff,
 	})
 	return &Sender{pool: p, name: name, slot: store, loop: loop}, nil
+}
+
+// makeDir creates sf_dir and makes its name durable.
+func (p *Pool) makeDir() error {
+	_, err := p.cfg.FS.Stat(p.cfg.Dir)
+	if err == nil || p.cfg.Durability == DurabilityMemory {
+		return p.cfg.FS.MkdirAll(p.cfg.Dir, 0o750)
+	}
+	if err := p.cfg.FS.MkdirAll(p.cfg.Dir, 0o750); err != nil {
+		return err
+	}
+	return p.cfg.FS.SyncDir(filepath.Dir(p.cfg.Dir))
 }
 
 // target is what .target says: where this slot's rows belong, without secrets.
@@ -116,6 +128,10 @@ func (p *Pool) announce(st slot.Stats) {
 	p.cfg.Logger.Info("store open", "sf_dir", p.cfg.Dir, "sender_id", p.cfg.SenderID,
 		"durability", p.cfg.Durability.String(), "promise", promise,
 		"sf_max_total_bytes", st.MaxBytes, "pending_rows", st.Pending)
+	if r := st.Recovered; r.TornBytes > 0 || r.MissingFrames > 0 || len(r.Quarantined) > 0 {
+		p.cfg.Logger.Warn("the store was not closed in order; what was whole is kept", "frames", r.Frames,
+			"torn_bytes_cut", r.TornBytes, "missing_frames", r.MissingFrames, "set_aside", strings.Join(r.Quarantined, " "))
+	}
 }
 
 // Borrow returns an idle sender, waiting for one until ctx ends.

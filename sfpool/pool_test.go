@@ -3,9 +3,11 @@
 package sfpool_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -148,6 +150,33 @@ func TestWhatIsNotAckedIsSentByTheNextPool(t *testing.T) {
 			}
 			arrived(t, srv, 100)
 		})
+	}
+}
+
+func TestATornTailIsCutAndSaid(t *testing.T) {
+	srv := serve(t)
+	cfg := config(t, nowhere)
+	p := open(t, cfg)
+	flush(t, p, batch(t, p, 0, 100))
+	closePool(t, p)
+	segment := filepath.Join(cfg.Dir, "default-0", "sf-initial.sfa")
+	f, err := os.OpenFile(segment, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("a torn write"), 500_000); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	cfg.URLs, cfg.Logger = []string{srv.URL()}, slog.New(slog.NewTextHandler(&said, nil))
+	p = open(t, cfg)
+	arrived(t, srv, 100)
+	closePool(t, p)
+	if !strings.Contains(said.String(), "torn_bytes_cut") {
+		t.Errorf("said %q", said.String())
 	}
 }
 
