@@ -104,3 +104,26 @@ func TestLettersAreAppendedAcrossReopen(t *testing.T) {
 		t.Errorf("file %q, %v", got, err)
 	}
 }
+
+func TestALetterWithoutATimeIsNeverReplayedAsNow(t *testing.T) {
+	var r qwp.Row
+	r.Reset("t")
+	r.Long("v", 1)
+	r.At(time.Time{}.UnixMicro())
+	letter := string(deadletter.AppendLetter(nil, now, &r, "its time is the year 1"))
+	for line := range strings.Lines(letter) {
+		if !strings.HasPrefix(line, "#") {
+			t.Errorf("line %q would be replayed", line)
+		}
+	}
+}
+
+func TestAClosedFileTakesNoMoreLetters(t *testing.T) {
+	f := deadletter.New(vfs.OS, filepath.Join(t.TempDir(), "dead-letter.lp"))
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Append([]byte("late\n")); err == nil {
+		t.Error("a letter was written behind the next owner's back")
+	}
+}
