@@ -98,12 +98,12 @@ func (p *Pool) build(index int, l *link.Link) (*Sender, error) {
 
 // makeDir creates sf_dir and makes its name durable.
 func (p *Pool) makeDir() error {
-	_, err := p.cfg.FS.Stat(p.cfg.Dir)
-	if err == nil || p.cfg.Durability == DurabilityMemory {
-		return p.cfg.FS.MkdirAll(p.cfg.Dir, 0o750)
-	}
+	_, missing := p.cfg.FS.Stat(p.cfg.Dir)
 	if err := p.cfg.FS.MkdirAll(p.cfg.Dir, 0o750); err != nil {
 		return err
+	}
+	if missing == nil || p.cfg.Durability == DurabilityMemory {
+		return nil
 	}
 	return p.cfg.FS.SyncDir(filepath.Dir(p.cfg.Dir))
 }
@@ -139,25 +139,32 @@ func (p *Pool) Borrow(ctx context.Context) (*Sender, error) {
 	if p.closed() {
 		return nil, ErrClosed
 	}
+	s := p.next(ctx, p.closing)
+	switch {
+	case s != nil:
+		s.borrowed.Store(true)
+		return s, nil
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("all %d senders are borrowed: %w", len(p.senders), ctx.Err())
+	}
+	return nil, ErrClosed
+}
+
+// next takes an idle sender, waiting until ctx ends or stop closes; nil then. One
+// that is there is taken even when ctx has ended: there is nothing to wait for.
+func (p *Pool) next(ctx context.Context, stop <-chan struct{}) *Sender {
 	select {
 	case s := <-p.idle:
-		return s.take(), nil // even when ctx is done: there is nothing to wait for
+		return s
 	default:
 	}
 	select {
 	case s := <-p.idle:
-		return s.take(), nil
-	case <-p.closing:
-		return nil, ErrClosed
+		return s
+	case <-stop:
 	case <-ctx.Done():
-		return nil, fmt.Errorf("all %d senders are borrowed: %w", len(p.senders), ctx.Err())
 	}
-}
-
-// take marks a sender as borrowed.
-func (s *Sender) take() *Sender {
-	s.borrowed.Store(true)
-	return s
+	return nil
 }
 
 func (p *Pool) closed() bool {
@@ -211,18 +218,11 @@ func (p *Pool) gather(ctx context.Context) map[*Sender]bool {
 	defer cancel()
 	home := map[*Sender]bool{}
 	for range p.senders {
-		select {
-		case s := <-p.idle:
-			home[s] = true
-			continue
-		default:
+		s := p.next(ctx, nil)
+		if s == nil {
+			break
 		}
-		select {
-		case s := <-p.idle:
-			home[s] = true
-		case <-ctx.Done():
-			return home
-		}
+		home[s] = true
 	}
 	return home
 }

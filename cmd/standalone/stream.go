@@ -32,6 +32,7 @@ type stream struct {
 	log      *slog.Logger
 
 	dec     *lineprotocol.Decoder
+	full    int   // bytes that are committed at once
 	lines   int64 // whole lines read, those that were dropped among them
 	durable int64 // of them, those reported durable
 	since   time.Time
@@ -44,6 +45,7 @@ type stream struct {
 // rows that were read are not stored.
 func (s *stream) run(ctx context.Context, p *pump) error {
 	s.reader = &reader{pump: p, stop: ctx.Done(), idle: func() { s.commit(ctx) }}
+	s.full = min(commitBytes, s.in.Room())
 	for s.decode(ctx); s.err == nil && !s.reader.ended; s.decode(ctx) {
 		s.tooLong()
 	}
@@ -99,7 +101,7 @@ func (s *stream) due() bool {
 		s.since = time.Now()
 		return false
 	}
-	return s.in.Rows() >= commitRows || s.in.Bytes() >= min(commitBytes, s.in.Room()) || time.Since(s.since) >= commitAfter
+	return s.in.Rows() >= commitRows || s.in.Bytes() >= s.full || time.Since(s.since) >= commitAfter
 }
 
 // line decodes one line into a row; nothing of it stays after an error.
