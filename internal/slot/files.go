@@ -75,19 +75,3 @@ func ignoreMissing(err error) error {
 
 // removeFile unlinks a file; one that is gone already is success.
 func removeFile(fsys vfs.FS, name string) error { return ignoreMissing(fsys.Remove(name)) }
-
-// zeroRange overwrites [from, to) of a file with zeros.
-func zeroRange(f vfs.File, from, to int64) error {
-	if from >= to {
-		return nil
-	}
-	zeros := make([]byte, min(to-from, 256<<10))
-	for from < to {
-		n, err := f.WriteAt(zeros[:min(to-from, int64(len(zeros)))], from)
-		if err != nil {
-			return err
-		}
-		from += int64(n)
-	}
-	return nil
-}

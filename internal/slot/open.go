@@ -219,7 +219,7 @@ func (s *Slot) takeTail(r *recovery) error {
 	}
 	s.tail.seg, s.tail.file, s.tail.synced = g, f, g.extent
 	s.recovered.TornBytes = r.torn
-	if err := zeroRange(f, g.end, g.end+r.torn); err != nil {
+	if err := vfs.WriteZeros(f, g.end, g.end+r.torn); err != nil {
 		return err
 	}
 	s.durableGen, s.durableEnd = g.gen, headerSize

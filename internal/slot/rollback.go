@@ -78,7 +78,7 @@ func (s *Slot) wipe(p *part) {
 	if p.wrote <= p.seg.end {
 		return
 	}
-	err := zeroRange(p.file, p.seg.end, min(p.wrote, p.seg.size))
+	err := vfs.WriteZeros(p.file, p.seg.end, min(p.wrote, p.seg.size))
 	if err == nil && s.syncs() && s.tail.suspect == nil {
 		if err = p.file.Sync(); err == nil {
 			s.tail.synced, s.tail.ram = p.seg.extent, s.tail.ram[:0]

@@ -80,19 +80,6 @@ func (f *osFile) Allocate(size int64) error {
 	if done, err := f.reserve(f.File, size); done || err != nil {
 		return err
 	}
-	return f.writeZeros(now, size)
-}
-
-// writeZeros is how a filesystem without fallocate is made to give blocks: a
-// hole would turn a full disk into an error in the middle of a frame.
-func (f *osFile) writeZeros(from, to int64) error {
-	zeros := make([]byte, min(to-from, 64<<10))
-	for from < to {
-		n, err := f.WriteAt(zeros[:min(to-from, int64(len(zeros)))], from)
-		if err != nil {
-			return err
-		}
-		from += int64(n)
-	}
-	return nil
+	// A hole would turn a full disk into an error in the middle of a frame.
+	return WriteZeros(f, now, size)
 }

@@ -54,3 +54,19 @@ type File interface {
 	Lock() error
 	Unlock() error
 }
+
+// WriteZeros overwrites [from, to) with zeros.
+func WriteZeros(f io.WriterAt, from, to int64) error {
+	if from >= to {
+		return nil
+	}
+	zeros := make([]byte, min(to-from, 64<<10))
+	for from < to {
+		n, err := f.WriteAt(zeros[:min(to-from, int64(len(zeros)))], from)
+		if err != nil {
+			return err
+		}
+		from += int64(n)
+	}
+	return nil
+}
