@@ -71,9 +71,6 @@ func (a *Agent) SetConfig(config string) error {
 	return os.WriteFile(a.configPath(), []byte(config), 0o600)
 }
 
-// PID returns the process number of the agent.
-func (a *Agent) PID() int { return a.proc.PID() }
-
 // Kill ends the agent with SIGKILL and waits until it is gone. Its execd
 // children are left as they would be in life: orphans that read an end of file.
 func (a *Agent) Kill() error { return a.proc.Kill() }
