@@ -7,11 +7,9 @@ import (
 	"hash/fnv"
 	"strings"
 	"unicode/utf8"
-)
 
-// maxNameBytes is the limit of the wire format and of the server's default for
-// names of tables and columns.
-const maxNameBytes = 127
+	"github.com/questdb-sf/questdb_sf/internal/qwp"
+)
 
 // maxNames bounds the memory for names: sources that make up names without end
 // exist. Beyond it the tables are started afresh.
@@ -120,15 +118,8 @@ const (
 	whyEmpty    = "a column needs a name"
 )
 
-// refusedInTable are the characters that QuestDB refuses in a table name, besides
-// control characters and U+FEFF. A column name may have neither '.' nor '-'.
-const (
-	refusedInTable  = `?,'"\/:)(+*%~`
-	refusedInColumn = refusedInTable + ".-"
-)
-
 func cleanTable(raw string) name {
-	clean := replaceRefused(raw, refusedInTable)
+	clean := replace(raw, qwp.RefusedInTable)
 	clean = strings.ReplaceAll(clean, "..", "._")
 	if strings.HasPrefix(clean, ".") {
 		clean = "_" + clean[1:]
@@ -136,24 +127,22 @@ func cleanTable(raw string) name {
 	if strings.HasSuffix(clean, ".") {
 		clean = clean[:len(clean)-1] + "_"
 	}
-	n := finishName(raw, clean, strings.EqualFold(clean, "telemetry"))
-	return n
+	return finishName(raw, clean, qwp.ReservedTable(clean))
 }
 
 func cleanColumn(raw string) name {
 	if raw == "" {
 		return name{clean: "_", why: whyEmpty} // an empty name is the designated timestamp on the wire
 	}
-	clean := replaceRefused(raw, refusedInColumn)
-	reserved := strings.EqualFold(clean, "timestamp") || strings.EqualFold(clean, "sf_row_id")
-	return finishName(raw, clean, reserved)
+	clean := replace(raw, qwp.RefusedInColumn)
+	return finishName(raw, clean, qwp.ReservedColumn(clean))
 }
 
 func finishName(raw, clean string, reserved bool) name {
 	switch {
 	case reserved:
 		return name{clean: clean + "_", why: whyReserved}
-	case len(clean) > maxNameBytes:
+	case len(clean) > qwp.MaxName:
 		return name{clean: cut(clean), why: whyLong}
 	case clean != raw:
 		return name{clean: clean, why: whyRefused}
@@ -161,9 +150,9 @@ func finishName(raw, clean string, reserved bool) name {
 	return name{clean: clean}
 }
 
-func replaceRefused(raw, refused string) string {
+func replace(raw string, refused func(rune) bool) string {
 	return strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7F || r == 0xFEFF || r == utf8.RuneError || strings.ContainsRune(refused, r) {
+		if r == utf8.RuneError || refused(r) {
 			return '_'
 		}
 		return r
@@ -174,12 +163,12 @@ func replaceRefused(raw, refused string) string {
 func cut(clean string) string {
 	h := fnv.New32a()
 	h.Write([]byte(clean))
-	return clip(clean, maxNameBytes-9) + fmt.Sprintf("_%08x", h.Sum32())
+	return clip(clean, qwp.MaxName-9) + fmt.Sprintf("_%08x", h.Sum32())
 }
 
 func suffixed(clean string, i int) string {
 	suffix := fmt.Sprintf("_%d", i)
-	return clip(clean, maxNameBytes-len(suffix)) + suffix
+	return clip(clean, qwp.MaxName-len(suffix)) + suffix
 }
 
 // clip cuts to at most n bytes without cutting a character.

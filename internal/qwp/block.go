@@ -39,21 +39,18 @@ func newBlock(t *table) *block {
 	return &block{table: t, index: make(map[string]int)}
 }
 
-// column finds a column by its name, whatever the case, or makes it. Cells mostly
-// come in the same order, so the column at the place of the cell is tried first.
-func (k *block) column(name string, hint int) (int, error) {
+// column finds a column by its name. Cells mostly come in the same order, so the
+// column at the place of the cell is tried first.
+func (k *block) column(name string, hint int) (int, bool) {
 	if hint < len(k.cols) && k.cols[hint].name == name {
-		return hint, nil
+		return hint, true
 	}
-	if i, ok := k.index[name]; ok {
-		return i, nil
-	}
-	if name == "" {
-		return 0, errNoColumn // it is the designated timestamp on the wire
-	}
-	if err := checkName(name); err != nil {
-		return 0, err
-	}
+	i, ok := k.index[name]
+	return i, ok
+}
+
+// addColumn makes a column, or finds it by another spelling of its name.
+func (k *block) addColumn(name string) int {
 	folded := strings.ToLower(name)
 	i, ok := k.index[folded]
 	if !ok {
@@ -65,7 +62,7 @@ func (k *block) column(name string, hint int) (int, error) {
 	if len(k.index) < 4*MaxColumns {
 		k.index[strings.Clone(name)] = i
 	}
-	return i, nil
+	return i
 }
 
 // columnBytes is what a column takes apart from its values and its bitmap: schema,

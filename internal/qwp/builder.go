@@ -29,9 +29,6 @@ var (
 	errType      = errors.New("type cannot be encoded")
 	errDuplicate = errors.New("has two values in one row")
 	errNoColumn  = errors.New("has a column without a name")
-	errEmptyName = errors.New("name is empty")
-	errLongName  = errors.New("name is longer than 127 bytes")
-	errNameUTF8  = errors.New("name is not valid UTF-8")
 	errTextUTF8  = errors.New("text is not valid UTF-8")
 	errTooWide   = errors.New("has more than 2046 values beside the time")
 )
@@ -42,6 +39,11 @@ var (
 // Tables, columns and buffers outlive Reset, so that frames of the same shape are
 // built without allocating. A Builder is not safe for concurrent use.
 type Builder struct {
+	// StrictNames makes Add refuse the names that CheckTableName and
+	// CheckColumnName do, each when it comes up for the first time. Without it
+	// Add takes whatever the format can say.
+	StrictNames bool
+
 	limit  int
 	tables map[string]*table
 	last   *table   // of the row before
@@ -133,7 +135,7 @@ func (b *Builder) table(r *Row) (*table, error) {
 	}
 	t := b.tables[r.Table]
 	if t == nil {
-		if err := checkName(r.Table); err != nil {
+		if err := b.checkTable(r.Table); err != nil {
 			return nil, &RowError{Table: r.Table, Err: err}
 		}
 		t = &table{name: strings.Clone(r.Table)}
@@ -141,6 +143,23 @@ func (b *Builder) table(r *Row) (*table, error) {
 	}
 	b.last = t
 	return t, nil
+}
+
+func (b *Builder) checkTable(name string) error {
+	if b.StrictNames {
+		return CheckTableName(name)
+	}
+	return checkName(name)
+}
+
+func (b *Builder) checkColumn(name string) error {
+	switch {
+	case name == "":
+		return errNoColumn // it is the designated timestamp on the wire
+	case b.StrictNames:
+		return CheckColumnName(name)
+	}
+	return checkName(name)
 }
 
 // place finds the block of a table that takes the row without a conflict of
@@ -166,9 +185,12 @@ func (b *Builder) fits(k *block, r *Row) (bool, error) {
 	added := 1 // the designated timestamp, come or to come
 	for i := range r.Cells {
 		c := &r.Cells[i]
-		at, err := k.column(c.Name, i)
-		if err != nil {
-			return false, &RowError{Table: r.Table, Column: c.Name, Err: err}
+		at, ok := k.column(c.Name, i)
+		if !ok {
+			if err := b.checkColumn(c.Name); err != nil {
+				return false, &RowError{Table: r.Table, Column: c.Name, Err: err}
+			}
+			at = k.addColumn(c.Name)
 		}
 		col := &k.cols[at]
 		if col.row == b.serial {
@@ -301,16 +323,4 @@ func (b *Builder) Reset() {
 	clear(b.used)
 	b.used, b.last, b.blocks, b.info = b.used[:0], nil, 0, Info{}
 	b.syms.reset()
-}
-
-func checkName(name string) error {
-	switch {
-	case name == "":
-		return errEmptyName
-	case len(name) > MaxName:
-		return errLongName
-	case !utf8.ValidString(name):
-		return errNameUTF8
-	}
-	return nil
 }
