@@ -1,15 +1,14 @@
 # SPDX-License-Identifier: MIT
 """Write rows with the official client and print each as a line of JSON.
 
-usage: write.py HOST:PORT
+usage: write.py CONF ROWS ACKED
 
-A printed row is {"table", "at", "values"}: the time in nanoseconds, and each
-value as [type, value], where null stands for a column that the row lacks and
-times are nanoseconds too.
+The package testutil/client says what the arguments and the output mean.
 """
 
 import json
 import sys
+import time
 import warnings
 
 warnings.simplefilter("ignore", DeprecationWarning)
@@ -17,39 +16,43 @@ warnings.simplefilter("ignore", DeprecationWarning)
 from questdb import Sender, TimestampMicros, TimestampNanos  # noqa: E402
 
 START = 1_700_000_000_000_000_000
-FLUSHES = 5
-ROWS = 40
+FRAME_ROWS = 20
+PATIENCE = 20  # seconds
 
 
-def rows(flush):
-    """Rows of one flush. Nulls, late columns and new symbols are frequent."""
-    for i in range(ROWS):
-        n = flush * ROWS + i
-        at = START + n * 1_234_567_891
-        yield (
-            "cpu",
-            {"host": f"host-{n % 7}", "zone": None if n % 3 else "zürich, 2"},
-            {
-                "row_id": n,
-                "usage": None if n % 5 == 0 else n / 8,
-                "busy": n % 2 == 0,
-                "note": None if n % 4 else f'line\none "{n}"',
-            },
-            at,
-        )
-        if n % 2:
-            yield (
-                "events",
-                {"kind": "" if n % 9 == 0 else f"kind-{n}"},
-                {
-                    "row_id": -n,
-                    "text": "" if n % 5 else "日本",
-                    "big": (1 << 62) + n if flush else None,
-                    "seen": TimestampMicros(at // 1000),
-                    "exact": TimestampNanos(at) if n % 3 else None,
-                },
-                at + 1,
-            )
+def row(n):
+    """The nth row. Nulls, late columns and new symbols are frequent."""
+    at = START + n * 1_234_567_891
+    if n % 4 == 2:
+        return "events", *event(n, at), at
+    if n % 4 == 3 and n > 100:
+        return "disk", *disk(n), at
+    return "cpu", *cpu(n), at
+
+
+def cpu(n):
+    symbols = {"host": f"host-{n % 7}", "zone": None if n % 3 else "zürich, 2"}
+    return symbols, {
+        "row_id": n,
+        "usage": None if n % 5 == 0 else n / 8,
+        "busy": n % 2 == 0,
+        "note": None if n % 4 == 0 else f'line\none "{n}"',
+    }
+
+
+def event(n, at):
+    return {"kind": "" if n % 9 == 0 else f"kind-{n % 300}"}, {
+        "row_id": n,
+        "text": "" if n % 5 else "日本",
+        "big": (1 << 62) + n if n > 40 and n % 7 else None,
+        "seen": TimestampMicros(at // 1000),
+        "exact": None if n % 3 else TimestampNanos(at),
+    }
+
+
+def disk(n):
+    symbols = {"host": f"host-{n % 7}", "device": f"sd{n // 60}"}
+    return symbols, {"row_id": n, "used": 1 / n, "ok": n % 8 == 3}
 
 
 def typed(symbols, columns):
@@ -73,17 +76,42 @@ def typed(symbols, columns):
     return values
 
 
-def main(addr):
-    with Sender.from_conf(f"ws::addr={addr};auto_flush=off;") as sender:
-        fsn = None
-        for flush in range(FLUSHES):
-            for table, symbols, columns, at in rows(flush):
-                sender.row(table, symbols=symbols, columns=columns, at=TimestampNanos(at))
-                print(json.dumps({"table": table, "at": at, "values": typed(symbols, columns)}))
-            fsn = sender.flush_and_get_fsn()
-        if not sender.await_acked_fsn(fsn, 20_000):
-            sys.exit(f"frame {fsn} was not acknowledged")
+def write(sender, rows):
+    for n in range(rows):
+        table, symbols, columns, at = row(n)
+        sender.row(table, symbols=symbols, columns=columns, at=TimestampNanos(at))
+        print(json.dumps({"table": table, "at": at, "values": typed(symbols, columns)}))
+        if (n + 1) % FRAME_ROWS == 0 or n + 1 == rows:
+            sender.flush()
+
+
+def acked(sender):
+    """How many frames the server has acknowledged."""
+    fsn = sender.acked_fsn()
+    return 0 if fsn is None else fsn + 1
+
+
+def wait_acked(sender, frames):
+    """Wait for the first frames. The client's own wait is for all of them."""
+    end = time.monotonic() + PATIENCE
+    while acked(sender) < frames:
+        if time.monotonic() > end:
+            sys.exit(f"{acked(sender)} frames were acknowledged, want {frames}")
+        time.sleep(0.001)
+
+
+def main(conf, rows, frames):
+    sender = Sender.from_conf(conf)
+    sender.establish()
+    write(sender, rows)
+    published = sender.published_fsn()
+    if frames == "all":
+        frames = 0 if published is None else published + 1
+    wait_acked(sender, int(frames))
+    print(json.dumps({"rows": rows}), flush=True)
+    sys.stdin.read()  # whoever wants us killed does it here
+    sender.close(flush=False)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])

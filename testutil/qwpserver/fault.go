@@ -159,6 +159,16 @@ func Silence() Fault {
 	}}
 }
 
+// Stall is Silence once all that came before is acknowledged: the client knows
+// exactly what it is rid of.
+func Stall() Fault {
+	return Fault{left: 1, onFrame: true, before: func(c *conn, _ *Frame) (bool, error) {
+		err := c.flush()
+		c.dead, c.group = true, group{}
+		return true, err
+	}}
+}
+
 // CloseBefore closes with a code instead of storing the message. OKs that are
 // due go out first.
 func CloseBefore(code int, text string) Fault {

@@ -170,6 +170,22 @@ func TestSilenceStoresAndAnswersNothingMore(t *testing.T) {
 	}
 }
 
+func TestStallAcknowledgesAllThatCameBefore(t *testing.T) {
+	b := start(t, qwpserver.Options{})
+	b.Script(qwpserver.Stall().When(qwpserver.Table("bad")))
+	c := b.connect()
+	for i := range int64(11) {
+		c.send(long("t", i, i))
+	}
+	c.send(long("bad", 11, 11))
+	c.until(10)
+	c.send(long("t", 12, 12))
+	c.nothingMore()
+	if got := b.Total(); got != 11 {
+		t.Errorf("%d rows, want 11", got)
+	}
+}
+
 func TestCloseCodesReachTheClient(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault qwpserver.Fault
