@@ -45,6 +45,7 @@ func (s *Slot) close() error {
 		err = errors.Join(err, s.leaveFrames())
 	}
 	s.closeFiles()
+	s.account.close() // what stays on disk counts again when it is opened
 	if err != nil {
 		return fmt.Errorf("close slot %s: %w", s.o.Dir, err)
 	}
@@ -56,7 +57,6 @@ func (s *Slot) retire() {
 	s.mu.Lock()
 	s.closed = true
 	s.changed.stick()
-	s.room.stick()
 	cursors := s.cursors
 	s.cursors = nil
 	s.mu.Unlock()

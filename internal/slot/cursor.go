@@ -4,19 +4,37 @@ package slot
 
 import (
 	"os"
+	"path/filepath"
 	"sync"
+
+	"github.com/questdb-sf/questdb_sf/internal/qwp"
 )
 
 // Entry is a published frame.
 type Entry struct {
 	FSN   FSN
 	Bytes []byte // one QWP message; valid until the next call of Next
+	// Dict resolves the symbols of a message that does not bring them itself.
+	// Nil for one that does, which all of ours do.
+	Dict *qwp.Dict
+}
+
+// source is what a cursor reads from.
+type source interface {
+	// nextFor returns the first pending frame at or behind fsn.
+	nextFor(fsn FSN) (w wanted, ok bool, err error)
+	// moved says whether a frame is not any more where it was: then a failed
+	// read means nothing.
+	moved(w wanted) bool
+	// forget takes a cursor out of those that are closed with the source.
+	forget(c *Cursor)
 }
 
 // Cursor reads the frames of a slot in order, over settled ones. A slot may have
 // several; the methods of one are called by one goroutine.
 type Cursor struct {
-	s *Slot
+	s source
+	o Options
 
 	// mu guards what follows against Slot.Close. Reading happens under it.
 	mu     sync.Mutex
@@ -28,7 +46,7 @@ type Cursor struct {
 // NewCursor returns a cursor before the first frame that is not settled. It is
 // closed with the slot, or by Close.
 func (s *Slot) NewCursor() *Cursor {
-	c := &Cursor{s: s, r: reader{ahead: readAhead}}
+	c := &Cursor{s: s, o: s.o, r: reader{ahead: readAhead}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.closed = s.closed
@@ -63,7 +81,11 @@ func (c *Cursor) Next() (Entry, bool, error) {
 		if err == nil {
 			c.at.off += rec.size
 			c.at.fsn++
-			return Entry{FSN: want.fsn, Bytes: rec.payload}, true, nil
+			e := Entry{FSN: want.fsn, Bytes: rec.payload}
+			if want.symbols != nil {
+				e.Bytes, e.Dict = want.symbols.resolve(rec.payload)
+			}
+			return e, true, nil
 		}
 		if !c.s.moved(want) {
 			return Entry{}, false, err
@@ -77,9 +99,10 @@ type wanted struct {
 	seg   *segment
 	end   int64
 	floor position
+	// symbols belong to the slot of another client, where frames may need them.
+	symbols *symbols
 }
 
-// nextFor returns the first pending frame at or behind fsn.
 func (s *Slot) nextFor(fsn FSN) (w wanted, ok bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,8 +117,7 @@ func (s *Slot) nextFor(fsn FSN) (w wanted, ok bool, err error) {
 	return wanted{fsn: fsn, seg: g, end: g.end, floor: s.floor}, true, nil
 }
 
-// moved says whether a frame is not any more where it was: settled and trimmed,
-// or written anew by mend. Then a failed read means nothing.
+// moved is true of a frame that was settled and trimmed, or written anew by mend.
 func (s *Slot) moved(w wanted) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -119,7 +141,7 @@ func (c *Cursor) seek(w wanted) error {
 	if c.at.seg == w.seg && c.at.fsn <= w.fsn && c.r.f != nil {
 		return c.at.walk(&c.r, w.fsn, w.end)
 	}
-	f, err := c.s.o.FS.OpenFile(c.s.path(w.seg.name), os.O_RDONLY, 0)
+	f, err := c.o.FS.OpenFile(filepath.Join(c.o.Dir, w.seg.name), os.O_RDONLY, 0)
 	if err != nil {
 		return err
 	}
@@ -147,10 +169,14 @@ func (c *Cursor) drop() {
 
 // Close ends the cursor. It may be called again.
 func (c *Cursor) Close() {
-	c.s.mu.Lock()
-	delete(c.s.cursors, c)
-	c.s.mu.Unlock()
+	c.s.forget(c)
 	c.shut()
+}
+
+func (s *Slot) forget(c *Cursor) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.cursors, c)
 }
 
 func (c *Cursor) shut() {

@@ -70,9 +70,9 @@ func (e *DamageError) Error() string {
 type FullError struct {
 	Dir          string
 	Need         int64 // bytes of files that would have to be added
-	Used, Cap    int64 // bytes of files that are there and may be there
-	PendingBytes int64 // bytes of frames that wait to be settled
-	Never        bool  // no trimming could ever make room for so much at once
+	Used, Cap    int64 // bytes of files that are there and may be there, of all slots of the budget
+	PendingBytes int64 // bytes of frames of this slot that wait to be settled
+	Never        bool  // no trimming, in any of the slots, could make room for so much at once
 	Cause        error // of the context; nil when Never
 }
 

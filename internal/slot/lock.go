@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	lockName = ".lock"
-	pidName  = ".lock.pid"
+	lockName  = ".lock"
+	pidSuffix = ".pid"
 )
 
 // dirLock is the flock of a slot. The file is never removed: a second owner
@@ -25,7 +25,12 @@ type dirLock struct {
 }
 
 func lockDir(fsys vfs.FS, dir string) (*dirLock, error) {
-	f, err := fsys.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	return lockFile(fsys, filepath.Join(dir, lockName), dir)
+}
+
+// lockFile takes the lock of a slot by the file that stands for it.
+func lockFile(fsys vfs.FS, name, slot string) (*dirLock, error) {
+	f, err := fsys.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +40,7 @@ func lockDir(fsys vfs.FS, dir string) (*dirLock, error) {
 	}
 	_ = f.Close()
 	if errors.Is(err, vfs.ErrLocked) {
-		return nil, &LockedError{Dir: dir, PID: readPID(fsys, dir)}
+		return nil, &LockedError{Dir: slot, PID: readPID(fsys, name)}
 	}
 	return nil, err
 }
@@ -56,8 +61,10 @@ func (l *dirLock) release() error {
 
 // writePID tells others who holds the lock. It is a help for people: failure is
 // no reason not to run.
-func writePID(fsys vfs.FS, dir string) {
-	f, err := fsys.OpenFile(filepath.Join(dir, pidName), os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+func writePID(fsys vfs.FS, dir string) { writePIDOf(fsys, filepath.Join(dir, lockName)) }
+
+func writePIDOf(fsys vfs.FS, lock string) {
+	f, err := fsys.OpenFile(lock+pidSuffix, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return
 	}
@@ -65,8 +72,8 @@ func writePID(fsys vfs.FS, dir string) {
 	_ = f.Close()
 }
 
-func readPID(fsys vfs.FS, dir string) int {
-	b, err := readSmall(fsys, filepath.Join(dir, pidName), 64)
+func readPID(fsys vfs.FS, lock string) int {
+	b, err := readSmall(fsys, lock+pidSuffix, 64)
 	if err != nil {
 		return 0
 	}

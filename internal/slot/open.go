@@ -31,10 +31,14 @@ func Open(o Options) (*Slot, error) {
 	s := &Slot{
 		o: o, lock: lock, done: make(chan struct{}), token: make(chan struct{}, 1), cursors: map[*Cursor]struct{}{},
 	}
+	s.token <- struct{}{}
+	s.account = o.Budget.open(s.yield)
 	if err := s.open(); err != nil {
 		s.closeFiles()
+		s.account.close()
 		return nil, errors.Join(fmt.Errorf("open slot %s: %w", o.Dir, err), lock.release())
 	}
+	s.end()
 	return s, nil
 }
 
@@ -61,12 +65,15 @@ func (s *Slot) open() error {
 	if s.target, err = openTarget(s.o.FS, s.o.Dir, s.o.Target); err != nil {
 		return err
 	}
-	entries := int(min(s.o.MaxBytes/s.o.SegmentBytes+2, maxEntries))
+	entries := int(min(s.o.Budget.max/s.o.SegmentBytes+2, maxEntries))
 	if s.settler.state, r.stored, err = openState(s.o.FS, s.o.Dir, entries, s.syncs()); err != nil {
 		return err
 	}
 	if err := r.build(); err != nil {
 		return err
+	}
+	for _, g := range r.chain {
+		s.hold(g)
 	}
 	if err := s.repair(r); err != nil {
 		return err
@@ -126,11 +133,7 @@ func (s *Slot) cutSealed(g *segment) error {
 		return err
 	}
 	defer f.Close()
-	if err := s.cut(f, g.end); err != nil {
-		return err
-	}
-	g.size = g.end
-	return nil
+	return s.cut(f, g)
 }
 
 // begin takes over what recovery found and makes the slot ready.
@@ -147,7 +150,8 @@ func (s *Slot) begin(r *recovery) error {
 			return err
 		}
 	}
-	_ = s.prepare(0, true) // no room for a spare: the next Reserve sees to it
+	s.account.setLast(s.last().size)
+	s.prepareAhead(0)
 	if s.segs[0].last() <= s.watermark && len(s.segs) > 1 {
 		_ = s.trim() // tried again at the next Settle
 	}
@@ -165,6 +169,7 @@ func (s *Slot) takeNothing(r *recovery) error {
 	s.recovered.LedgerMoved = -s.ledger.pending()
 	s.ledger.accepted = s.ledger.gone()
 	s.published, s.watermark = base-1, base-1
+	s.account.add(s.o.SegmentBytes)
 	spare, err := s.create(initialGen, base)
 	if err != nil {
 		return err
@@ -172,7 +177,6 @@ func (s *Slot) takeNothing(r *recovery) error {
 	s.tail.seg, s.tail.file, s.tail.synced = spare.seg, spare.file, spare.seg.extent
 	s.segs = []*segment{spare.seg}
 	s.floor = startOf(spare.seg)
-	s.total = spare.seg.size
 	s.durableGen, s.durableEnd = spare.seg.gen, spare.seg.end
 	return nil
 }
@@ -191,7 +195,6 @@ func (s *Slot) takeProgress(r *recovery) error {
 	s.watermark, s.crc, s.hasCRC, s.floor, s.settled = p.watermark, p.crc, p.hasCRC, p.floor, p.settled
 	pending := -gone
 	for _, g := range s.segs {
-		s.total += g.size
 		pending += g.rows
 		s.recovered.Frames += g.frames
 		if g.entry >= 0 {

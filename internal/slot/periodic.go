@@ -29,7 +29,7 @@ func (s *Slot) syncLater() {
 	}
 	s.tail.syncing = false
 	_ = s.syncTail() // told by Err if it could not be mended
-	s.release()
+	s.end()
 }
 
 // syncTail makes what is published durable. The caller holds the token.

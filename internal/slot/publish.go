@@ -21,15 +21,15 @@ func (t *Tx) Publish() (first, last FSN) {
 	t.handOver()
 	for _, g := range sealed {
 		if g.frames == 0 {
-			_ = removeFile(s.o.FS, s.path(g.name)) // or else at the next open
+			_ = s.removeOrNote(g)
 			continue
 		}
 		s.summarize(g)
 	}
-	_ = s.keepOne()
+	_ = s.keepSpares(1)
 	s.hint()
 	s.startSyncer()
-	s.release()
+	s.end()
 	return first, last
 }
 
@@ -61,6 +61,7 @@ func (t *Tx) show() (first, last FSN) {
 		}
 	}
 	s.published = s.last().last()
+	s.account.setLast(s.last().size)
 	if s.published >= first {
 		s.changed.ring()
 	}
@@ -72,7 +73,6 @@ func (t *Tx) show() (first, last FSN) {
 func (s *Slot) dropEmptyLast() {
 	if g := s.last(); g.frames == 0 {
 		s.segs = s.segs[:len(s.segs)-1]
-		s.total -= g.size
 	}
 }
 

@@ -17,7 +17,7 @@ func (t *Tx) Rollback() error {
 		return nil
 	}
 	t.ended = true
-	defer t.s.release()
+	defer t.s.end()
 	t.s.tail.ram = t.s.tail.ram[:t.ram]
 	t.s.tail.undoing = t
 	return t.s.heal()
@@ -65,7 +65,7 @@ func (t *Tx) undo() error {
 		t.parts = t.parts[:len(t.parts)-1]
 		t.removed = true
 	}
-	_ = s.keepOne()
+	_ = s.keepSpares(1)
 	if p := t.current(); p != nil {
 		s.wipe(p)
 	}
@@ -103,24 +103,21 @@ func (s *Slot) mend() (fatal bool, err error) {
 
 // sealHere cuts the last segment at its end and lets nothing follow there.
 func (s *Slot) sealHere() error {
-	g := s.tail.seg
-	if err := s.cut(s.tail.file, g.end); err != nil {
+	if err := s.cut(s.tail.file, s.tail.seg); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.total -= g.size - g.end
-	g.size = g.end
 	s.tail.sealed = true
-	s.room.ring()
+	s.account.setLast(s.tail.seg.size)
 	return nil
 }
 
-// cut ends a file at a size, durably.
-func (s *Slot) cut(f vfs.File, size int64) error {
-	if err := f.Truncate(size); err != nil {
+// cut ends the file of a segment behind its last frame, durably.
+func (s *Slot) cut(f vfs.File, g *segment) error {
+	if err := f.Truncate(g.end); err != nil {
 		return err
 	}
+	g.size = g.end
+	s.letGo(g, g.size)
 	if !s.syncs() {
 		return nil
 	}
@@ -144,11 +141,11 @@ func (s *Slot) rewrite() (fatal bool, err error) {
 	s.swap(old, sp)
 	if s.tail.synced.frames == 0 {
 		_ = s.tail.file.Close()
-		if err = removeFile(s.o.FS, s.path(old.name)); err == nil {
+		if err = s.remove(old); err == nil {
 			err = s.syncDir() // the hint below moves past it
 		}
 	} else {
-		err = errors.Join(s.cut(s.tail.file, old.end), s.tail.file.Close())
+		err = errors.Join(s.cut(s.tail.file, old), s.tail.file.Close())
 	}
 	s.tail.seg, s.tail.file, s.tail.synced = sp.seg, sp.file, sp.seg.extent
 	s.tail.ram, s.tail.sealed = s.tail.ram[:0], false
@@ -177,14 +174,16 @@ func (s *Slot) copyUnsynced(old *segment) (sp spare, fatal bool, err error) {
 		end: headerSize + int64(len(s.tail.ram)), frames: old.frames - done.frames,
 		rows: old.rows - done.rows, span: old.span,
 	}
-	temp := s.path(name + tempSuffix)
+	s.hold(g)
+	g.name += tempSuffix
 	err = s.format(f, g, s.tail.ram)
 	if err == nil {
-		err = s.o.FS.Rename(temp, s.path(name))
+		err = s.o.FS.Rename(s.path(g.name), s.path(name))
 	}
 	if err != nil {
-		return spare{}, false, errors.Join(err, f.Close(), removeFile(s.o.FS, temp))
+		return spare{}, false, errors.Join(err, f.Close(), s.removeOrNote(g))
 	}
+	g.name = name
 	if err := s.syncDir(); err != nil {
 		return spare{}, true, errors.Join(err, f.Close())
 	}
@@ -195,18 +194,12 @@ func (s *Slot) copyUnsynced(old *segment) (sp spare, fatal bool, err error) {
 func (s *Slot) swap(old *segment, sp spare) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	size := old.size
 	old.extent = s.tail.synced
-	old.size = old.end
-	s.total += sp.seg.size
 	if old.frames == 0 {
 		s.segs = s.segs[:len(s.segs)-1]
-		s.total -= size
-	} else {
-		s.total -= size - old.size
 	}
 	s.segs = append(s.segs, sp.seg)
+	s.account.setLast(sp.seg.size)
 	s.floor = position{fsn: s.watermark + 1}
 	s.recountBytes()
-	s.room.ring()
 }

@@ -65,6 +65,7 @@ type segment struct {
 	base     FSN   // of the first frame
 	created  int64 // microseconds since 1970, as in the header
 	size     int64 // of the file
+	held     int64 // of it, what counts in the budget
 	firstCRC uint32
 	entry    int // in the summary table; -1 for none
 }

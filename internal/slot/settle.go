@@ -32,43 +32,66 @@ func (s *Slot) Settle(fsn FSN, rows int, as Settlement) error {
 
 // SettleShares is Settle for a frame whose rows left in several ways.
 func (s *Slot) SettleShares(fsn FSN, shares []Share) error {
-	for _, h := range shares {
-		if h.As < Acked || h.As > Unknown || h.Rows < 0 {
-			return fmt.Errorf("settle frame %d: %d rows as %s", fsn, h.Rows, h.As)
+	return s.SettleAll([]Done{{FSN: fsn, Shares: shares}})
+}
+
+// Done is a frame of which no row is pending any more.
+type Done struct {
+	FSN    FSN
+	Shares []Share
+}
+
+// SettleAll is Settle for several frames, as a cumulative ack names them: what
+// is noted is written once. If one of them cannot be settled none is.
+func (s *Slot) SettleAll(list []Done) error {
+	for _, d := range list {
+		for _, h := range d.Shares {
+			if h.As < Acked || h.As > Unknown || h.Rows < 0 {
+				return fmt.Errorf("settle frame %d: %d rows as %s", d.FSN, h.Rows, h.As)
+			}
 		}
 	}
 	s.settling.Lock()
 	defer s.settling.Unlock()
-	if err := s.note(fsn, shares); err != nil {
+	if err := s.note(list); err != nil {
 		return err
 	}
 	s.follow()
 	return s.trim()
 }
 
-// note books a frame and moves the watermark.
-func (s *Slot) note(fsn FSN, shares []Share) error {
+// note books frames and moves the watermark.
+func (s *Slot) note(list []Done) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.closed:
+	if s.closed {
 		return ErrClosed
-	case fsn < 0 || fsn > s.published:
-		return fmt.Errorf("settle frame %d of slot %s: the last is %d", fsn, s.o.Dir, s.published)
-	case s.isSettled(fsn):
-		return nil
 	}
-	s.settled = insert(s.settled, fsn)
+	for _, d := range list {
+		if d.FSN < 0 || d.FSN > s.published {
+			return fmt.Errorf("settle frame %d of slot %s: the last is %d", d.FSN, s.o.Dir, s.published)
+		}
+	}
+	for _, d := range list {
+		if !s.isSettled(d.FSN) {
+			s.book(d)
+		}
+	}
+	return nil
+}
+
+// book books a frame that is not settled yet. The caller holds mu.
+func (s *Slot) book(d Done) {
+	s.settled = insert(s.settled, d.FSN)
 	if first := s.settled[0]; first.from == s.watermark+1 {
 		s.watermark, s.hasCRC = first.to, false
 		s.settled = slices.Delete(s.settled, 0, 1)
 	}
-	for _, h := range shares {
+	for _, h := range d.Shares {
 		s.ledger.settled[h.As] += int64(h.Rows)
 	}
 	// Rows of a frame that could not be counted when it was found.
 	s.ledger.accepted = max(s.ledger.accepted, s.ledger.gone())
-	return nil
 }
 
 // isSettled says whether a frame is settled. The caller holds mu.
@@ -236,16 +259,14 @@ func (s *Slot) writeAck(watermark FSN) error {
 func (s *Slot) unlinkDoomed() error {
 	for len(s.settler.doomed) > 0 {
 		g := s.settler.doomed[0]
-		if err := removeFile(s.o.FS, s.path(g.name)); err != nil {
+		if err := s.remove(g); err != nil {
 			return err
 		}
 		s.settler.doomed = s.settler.doomed[1:]
 		s.mu.Lock()
-		s.total -= g.size
 		if g.entry >= 0 {
 			s.entries = append(s.entries, g.entry)
 		}
-		s.room.ring()
 		s.mu.Unlock()
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 
 	"github.com/questdb-sf/questdb_sf/internal/slot"
+	"github.com/questdb-sf/questdb_sf/internal/vfs/vfstest"
 )
 
 func TestSettlingTrimsSegments(t *testing.T) {
@@ -165,4 +166,50 @@ func TestClosedSlotSaysSo(t *testing.T) {
 		t.Errorf("Settle: %v", err)
 	}
 	c.Close()
+}
+
+func TestFramesOfOneAckAreNotedWithOneWrite(t *testing.T) {
+	writes := 0
+	mem := newMem()
+	s := open(t, options(vfstest.Wrap(mem, func(op vfstest.Op) error {
+		if op.Kind == vfstest.OpWrite {
+			writes++
+		}
+		return nil
+	})))
+	fill(t, s, 0, 12, 1000)
+	do(t, s.Settle(2, 1, slot.DeadLettered))
+	writes = 0
+	var list []slot.Done
+	for fsn := range slot.FSN(10) {
+		list = append(list, slot.Done{FSN: fsn, Shares: []slot.Share{{As: slot.Acked, Rows: 1}}})
+	}
+	do(t, s.SettleAll(list))
+	if writes != 2 { // of .qsf-state and .ack-watermark
+		t.Errorf("%d writes for ten frames", writes)
+	}
+	st := s.Stats()
+	if st.Watermark != 9 || st.Acked != 9 || st.DeadLettered != 1 || st.Pending != 2 || st.PendingBytes != 2*1008 || st.Segments != 1 {
+		t.Errorf("%+v", st)
+	}
+	balanced(t, st)
+	do(t, s.Close())
+	wantIDs(t, open(t, options(mem)), 10, 10, 11)
+}
+
+func TestFramesThatCannotBeSettledKeepTheOthersOfTheirAck(t *testing.T) {
+	s := open(t, options(newMem()))
+	fill(t, s, 0, 3, 100)
+	acked := []slot.Share{{As: slot.Acked, Rows: 1}}
+	for name, bad := range map[string]slot.Done{
+		"not there": {FSN: 3, Shares: acked}, "none": {FSN: -1, Shares: acked},
+		"no way": {FSN: 1, Shares: []slot.Share{{Rows: 1}}}, "negative": {FSN: 1, Shares: []slot.Share{{As: slot.Acked, Rows: -1}}},
+	} {
+		if err := s.SettleAll([]slot.Done{{FSN: 0, Shares: acked}, bad}); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if st := s.Stats(); st.Acked != 0 || st.Watermark != -1 {
+		t.Errorf("%+v", st)
+	}
 }

@@ -3,6 +3,7 @@
 package slot
 
 import (
+	"cmp"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -26,8 +27,10 @@ type Options struct {
 	Dir string // of this slot alone; created with mode 0700
 	// SegmentBytes is the size of new segment files, 4 KiB to 1 GiB. Default 1 MiB.
 	SegmentBytes int64
-	// MaxBytes caps the sizes of all segment files, at least two of them.
-	// Default 1 GiB.
+	// Budget caps the sizes of the segment files of all slots that share it. It has
+	// room for two segments at least. Default: one for this slot alone.
+	Budget *Budget
+	// MaxBytes is the cap of the default Budget. Default 1 GiB.
 	MaxBytes   int64
 	Durability Durability
 	// SyncInterval is the longest time until a sync under Periodic. Default 1 s.
@@ -47,8 +50,8 @@ func (o Options) withDefaults() Options {
 	if o.SegmentBytes == 0 {
 		o.SegmentBytes = defaultSegment
 	}
-	if o.MaxBytes == 0 {
-		o.MaxBytes = defaultCap
+	if o.Budget == nil {
+		o.Budget = NewBudget(cmp.Or(o.MaxBytes, defaultCap))
 	}
 	if o.SyncInterval == 0 {
 		o.SyncInterval = time.Second
@@ -68,8 +71,8 @@ func (o Options) validate() error {
 		return fmt.Errorf("slot options: no directory")
 	case o.SegmentBytes < minSegment || o.SegmentBytes > maxSegment:
 		return fmt.Errorf("slot options: segments of %d bytes, allowed are %d to %d", o.SegmentBytes, minSegment, maxSegment)
-	case o.MaxBytes < 2*o.SegmentBytes:
-		return fmt.Errorf("slot options: cap of %d bytes, at least two segments, %d", o.MaxBytes, 2*o.SegmentBytes)
+	case o.Budget.max < 2*o.SegmentBytes:
+		return fmt.Errorf("slot options: cap of %d bytes, at least two segments, %d", o.Budget.max, 2*o.SegmentBytes)
 	case o.Durability < Flush || o.Durability > Memory:
 		return fmt.Errorf("slot options: %s is none", o.Durability)
 	case o.SyncInterval < 0:
@@ -92,11 +95,13 @@ func inspectQWP() Inspector {
 
 // Slot is an open slot. Its methods are safe for concurrent use.
 //
-// Three rights, taken in this order: the append token, settling, mu. Only mu is
-// held for an instant; nothing that can block runs under it.
+// Four rights, taken in this order: the append token, settling, mu, the mutex of
+// the budget. The last two are held for an instant; nothing that can block runs
+// under them.
 type Slot struct {
 	o         Options
 	lock      *dirLock
+	account   *account // what of the budget the files of this slot take
 	target    string
 	recovered Recovered
 	done      chan struct{} // closed when Close begins
@@ -122,13 +127,11 @@ type Slot struct {
 	settled      []interval // above the watermark, ascending, apart
 	ledger       ledger
 	pendingBytes int64
-	total        int64 // sizes of all segment files: segs, ready, doomed
 	entries      []int // of the summary table, free
 	full         bool  // the last Reserve found no room
 	durableGen   int64
 	durableEnd   int64
 	changed      bell // something was published
-	room         bell // a segment was trimmed
 	cursors      map[*Cursor]struct{}
 	closed       bool
 	failure      error // why there are no more appends
@@ -137,17 +140,18 @@ type Slot struct {
 
 // tail is what appending needs to know.
 type tail struct {
-	seg     *segment // the last one of the chain
-	file    vfs.File // of seg
-	ready   []spare  // empty segments, prepared
-	nextGen int64    // of the next file
-	sealed  bool     // the last segment takes no more frames
-	suspect error    // a write or sync of the last segment failed: mend comes first
-	undoing *Tx      // its Rollback failed: undo comes first
-	synced  extent   // of the last segment, the part that is on the device
-	ram     []byte   // the records behind synced, kept under Periodic only
-	buf     []byte   // of one write
-	syncing bool     // the goroutine of Periodic is under way
+	seg     *segment   // the last one of the chain
+	file    vfs.File   // of seg
+	ready   []spare    // empty segments, prepared
+	litter  []*segment // of files that are not needed and could not be unlinked
+	nextGen int64      // of the next file
+	sealed  bool       // the last segment takes no more frames
+	suspect error      // a write or sync of the last segment failed: mend comes first
+	undoing *Tx        // its Rollback failed: undo comes first
+	synced  extent     // of the last segment, the part that is on the device
+	ram     []byte     // the records behind synced, kept under Periodic only
+	buf     []byte     // of one write
+	syncing bool       // the goroutine of Periodic is under way
 }
 
 // spare is an empty segment with its open file.
@@ -220,6 +224,9 @@ func (b *bell) wait() <-chan struct{} {
 	}
 	return b.ch
 }
+
+// awaited says whether somebody has asked since the last ring.
+func (b *bell) awaited() bool { return b.ch != nil }
 
 func (b *bell) ring() {
 	if b.ch != nil && !b.stuck {

@@ -27,10 +27,10 @@ type Stats struct {
 	PendingFrames int64
 	// PendingBytes are the bytes on disk of the frames above the watermark.
 	PendingBytes         int64
-	Published, Watermark FSN // -1 before the first
-	Segments             int // files with frames, and the one appended to
-	SegmentBytes         int64
-	MaxBytes             int64
+	Published, Watermark FSN   // -1 before the first
+	Segments             int   // files with frames, and the one appended to
+	SegmentBytes         int64 // sizes of all segment files of this slot
+	MaxBytes             int64 // cap of the budget, for all slots that share it
 	// Full is set while the last Reserve found no room.
 	Full bool
 	// OldestPendingTime is the earliest timestamp in the oldest segment with
@@ -50,7 +50,7 @@ func (s *Slot) Stats() Stats {
 		Evicted: s.ledger.settled[Evicted], Quarantined: s.ledger.settled[Quarantined],
 		Unknown:      s.ledger.settled[Unknown],
 		PendingBytes: s.pendingBytes, Published: s.published, Watermark: s.watermark,
-		Segments: len(s.segs), SegmentBytes: s.total, MaxBytes: s.o.MaxBytes,
+		Segments: len(s.segs), SegmentBytes: s.account.bytes(), MaxBytes: s.o.Budget.max,
 		Full: s.full, Recovered: s.recovered,
 	}
 	st.PendingFrames = int64(s.published - s.watermark)

@@ -11,22 +11,25 @@ import (
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
 
-// create makes an empty segment file of the configured size. Its header is
-// durable before the first frame goes in: a file without one is never data.
+// create makes an empty segment file of the configured size, for which room was
+// taken: a failure gives that back. Its header is durable before the first frame
+// goes in: a file without one is never data.
 func (s *Slot) create(gen int64, base FSN) (spare, error) {
 	name, f, err := s.newFile(gen, "")
 	if err != nil {
+		s.account.add(-s.o.SegmentBytes)
 		return spare{}, err
 	}
 	g := &segment{
 		extent: extent{end: headerSize}, name: name, gen: fileGen(name), base: base,
-		created: s.o.Now().UnixMicro(), size: s.o.SegmentBytes, entry: -1,
+		created: s.o.Now().UnixMicro(), size: s.o.SegmentBytes, held: s.o.SegmentBytes, entry: -1,
 	}
-	if err := s.format(f, g, nil); err != nil {
-		return spare{}, errors.Join(err, f.Close(), removeFile(s.o.FS, s.path(name)))
+	err = s.format(f, g, nil)
+	if err == nil {
+		err = s.syncDir()
 	}
-	if err := s.syncDir(); err != nil {
-		return spare{}, errors.Join(err, f.Close(), removeFile(s.o.FS, s.path(name)))
+	if err != nil {
+		return spare{}, errors.Join(err, f.Close(), s.removeOrNote(g))
 	}
 	return spare{seg: g, file: f}, nil
 }
@@ -64,18 +67,24 @@ func (s *Slot) newFile(gen int64, suffix string) (string, vfs.File, error) {
 	}
 }
 
-// prepare makes sure of n empty segments, and of one more ahead if that fits
-// under the cap. The caller holds the token and knows that n fit.
-func (s *Slot) prepare(n int, ahead bool) error {
+// prepare makes sure of n empty segments, for which room was taken. The caller
+// holds the token.
+func (s *Slot) prepare(n int) error {
 	for len(s.tail.ready) < n {
 		if err := s.prepareOne(); err != nil {
+			s.account.add(-int64(n-len(s.tail.ready)-1) * s.o.SegmentBytes)
 			return err
 		}
 	}
-	if !ahead || len(s.tail.ready) > n || !s.fits(1) {
-		return nil
+	return nil
+}
+
+// prepareAhead prepares one more than n, if there is room. Failure means nothing:
+// who needs it will ask again. The caller holds the token.
+func (s *Slot) prepareAhead(n int) {
+	if len(s.tail.ready) <= n && s.account.takeAhead(s.o.SegmentBytes) {
+		_ = s.prepareOne()
 	}
-	return s.prepareOne()
 }
 
 func (s *Slot) prepareOne() error {
@@ -85,46 +94,68 @@ func (s *Slot) prepareOne() error {
 		return fmt.Errorf("prepare a segment in %s: %w", s.o.Dir, err)
 	}
 	s.tail.ready = append(s.tail.ready, sp)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.total += sp.seg.size
 	return nil
 }
 
-// fits says whether so many new segments are under the cap now.
-func (s *Slot) fits(n int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.total+int64(n)*s.o.SegmentBytes <= s.limit()
-}
-
-// limit is the cap. Besides the last segment there may always be one more, or a
-// recovered file above the cap would stop the slot for ever. The caller holds mu.
-func (s *Slot) limit() int64 { return max(s.o.MaxBytes, s.last().size+s.o.SegmentBytes) }
-
-// keepOne discards all but one of the prepared segments.
-func (s *Slot) keepOne() error {
+// keepSpares discards all but n of the prepared segments.
+func (s *Slot) keepSpares(n int) error {
 	var errs []error
-	for len(s.tail.ready) > 1 {
-		n := len(s.tail.ready) - 1
-		errs = append(errs, s.discard(s.tail.ready[n]))
-		s.tail.ready = s.tail.ready[:n]
+	for _, sp := range s.tail.ready[min(n, len(s.tail.ready)):] {
+		_ = sp.file.Close()
+		errs = append(errs, s.removeOrNote(sp.seg))
 	}
+	s.tail.ready = s.tail.ready[:min(n, len(s.tail.ready))]
 	return errors.Join(errs...)
 }
 
-// discard unlinks a segment that is not part of the chain. What cannot be
-// unlinked still counts, and goes at the next open.
+// discard unlinks a segment that is not part of the chain.
 func (s *Slot) discard(sp spare) error {
 	_ = sp.file.Close()
-	if err := removeFile(s.o.FS, s.path(sp.seg.name)); err != nil {
+	return s.remove(sp.seg)
+}
+
+// remove unlinks the file of a segment. Until that is done it counts.
+func (s *Slot) remove(g *segment) error {
+	if err := removeFile(s.o.FS, s.path(g.name)); err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.total -= sp.seg.size
-	s.room.ring()
+	s.letGo(g, 0)
 	return nil
+}
+
+// removeOrNote is remove for what nobody will ask for again: sweep tries once
+// more, and the next open. The caller holds the token.
+func (s *Slot) removeOrNote(g *segment) error {
+	err := s.remove(g)
+	if err != nil {
+		s.tail.litter = append(s.tail.litter, g)
+	}
+	return err
+}
+
+// sweep unlinks what could not be unlinked before. The caller holds the token.
+func (s *Slot) sweep() {
+	litter := s.tail.litter
+	s.tail.litter = nil
+	for _, g := range litter {
+		_ = s.removeOrNote(g)
+	}
+}
+
+// hold counts the file of a segment in the budget.
+func (s *Slot) hold(g *segment) {
+	g.held = g.size
+	s.account.add(g.held)
+}
+
+// letGo gives back what the file of a segment no longer has: it was cut at a
+// size, or is gone. Both may happen at once, and bytes come back once.
+func (s *Slot) letGo(g *segment, size int64) {
+	s.mu.Lock()
+	freed := max(0, g.held-size)
+	g.held -= freed
+	s.mu.Unlock()
+	s.account.add(-freed)
 }
 
 // summarize writes the summary of a sealed segment, unless it has one. Without

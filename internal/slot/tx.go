@@ -44,8 +44,10 @@ type part struct {
 }
 
 // Reserve makes room for frames of these sizes and begins an append. While the
-// cap leaves no room it waits for trimming until ctx is done; then the error is
-// ErrFull. One Tx is open at a time, the others wait here.
+// budget leaves no room it waits for trimming, in any of its slots, until ctx is
+// done; then the error is ErrFull. Nobody has a place in that queue: who asks
+// first when bytes come back has them. One Tx is open at a time, the others wait
+// here; for an instant they also wait for a slot that takes the spare of this one.
 func (s *Slot) Reserve(ctx context.Context, frames []int) (*Tx, error) {
 	for _, n := range frames {
 		if n <= 0 || int64(n) > s.o.SegmentBytes-SegmentOverhead {
@@ -61,7 +63,7 @@ func (s *Slot) Reserve(ctx context.Context, frames []int) (*Tx, error) {
 			return nil, err
 		}
 		n := s.segmentsFor(frames)
-		full, room := s.roomFor(n)
+		full, room := s.takeRoom(n)
 		if full == nil {
 			return s.newTx(frames, n)
 		}
@@ -69,7 +71,7 @@ func (s *Slot) Reserve(ctx context.Context, frames []int) (*Tx, error) {
 		if full.Never {
 			return nil, full
 		}
-		if s.trimAgain() {
+		if s.trimAgain() || s.account.reclaim() {
 			continue
 		}
 		if err := s.awaitRoom(ctx, full, room); err != nil {
@@ -83,8 +85,12 @@ func (s *Slot) Reserve(ctx context.Context, frames []int) (*Tx, error) {
 func (s *Slot) trimAgain() bool {
 	s.settling.Lock()
 	defer s.settling.Unlock()
-	return len(s.settler.doomed) > 0 && s.trim() == nil
+	return s.trimDoomed()
 }
+
+// trimDoomed is trim if there is something to unlink, and says whether it did.
+// The caller holds settling.
+func (s *Slot) trimDoomed() bool { return len(s.settler.doomed) > 0 && s.trim() == nil }
 
 // acquire takes the token. A free one is taken even when ctx is done: who does
 // not want to wait passes such a context.
@@ -111,8 +117,36 @@ func (s *Slot) acquire(ctx context.Context) error {
 
 func (s *Slot) release() { <-s.token }
 
+// end gives the token back where a spare may be left, which another slot may be
+// waiting for.
+func (s *Slot) end() {
+	s.release()
+	s.account.nudge()
+}
+
+// yield gives up what is not needed here: spares, and what could not be unlinked
+// before. It does nothing while an append is under way, or a settlement, which
+// unlinks by itself. It says whether bytes came back.
+func (s *Slot) yield() bool {
+	select {
+	case s.token <- struct{}{}:
+	default:
+		return false
+	}
+	defer s.release()
+	before := s.account.bytes()
+	s.sweep()
+	_ = s.keepSpares(0)
+	if s.settling.TryLock() {
+		defer s.settling.Unlock()
+		_ = s.trimDoomed()
+	}
+	return s.account.bytes() < before
+}
+
 // usable says whether appends are possible, mending what can be mended.
 func (s *Slot) usable() error {
+	s.sweep()
 	if err := s.fatalErr(); err != nil {
 		return err
 	}
@@ -148,19 +182,17 @@ func (s *Slot) segmentsFor(frames []int) int {
 	return n
 }
 
-// roomFor returns nil if n new segments fit, or else how full the slot is and a
-// channel that is closed at the next trim.
-func (s *Slot) roomFor(n int) (*FullError, <-chan struct{}) {
+// takeRoom takes what n new segments need of the budget, besides those that are
+// ready. Without an error it is the caller's to prepare them; or else the channel
+// is closed when it is worth asking again.
+func (s *Slot) takeRoom(n int) (*FullError, <-chan struct{}) {
+	full, room := s.account.take(max(0, n-len(s.tail.ready)), n, s.o.SegmentBytes)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	add := int64(max(0, n-len(s.tail.ready))) * s.o.SegmentBytes
-	if s.full = add > 0 && s.total+add > s.limit(); !s.full {
-		return nil, nil
+	if s.full = full != nil; s.full {
+		full.Dir, full.PendingBytes = s.o.Dir, s.pendingBytes
 	}
-	return &FullError{
-		Dir: s.o.Dir, Need: add, Used: s.total, Cap: s.o.MaxBytes, PendingBytes: s.pendingBytes,
-		Never: s.last().size+int64(n)*s.o.SegmentBytes > s.limit(),
-	}, s.room.wait()
+	return full, room
 }
 
 func (s *Slot) awaitRoom(ctx context.Context, full *FullError, room <-chan struct{}) error {
@@ -177,10 +209,13 @@ func (s *Slot) awaitRoom(ctx context.Context, full *FullError, room <-chan struc
 
 // newTx prepares the segments and begins. It gives the token back on failure.
 func (s *Slot) newTx(frames []int, n int) (*Tx, error) {
-	if err := s.prepare(n, n > 0); err != nil && len(s.tail.ready) < n {
-		_ = s.keepOne()
-		s.release()
+	if err := s.prepare(n); err != nil {
+		_ = s.keepSpares(1)
+		s.end()
 		return nil, err
+	}
+	if n > 0 {
+		s.prepareAhead(n)
 	}
 	t := &Tx{s: s, sizes: slices.Clone(frames), ram: len(s.tail.ram)}
 	if !s.tail.sealed {
