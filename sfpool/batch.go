@@ -5,7 +5,6 @@ package sfpool
 import (
 	"bytes"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/deadletter"
@@ -19,6 +18,16 @@ type Row = qwp.Row
 // RowError says why a row can never be stored.
 type RowError = qwp.RowError
 
+// ErrRowTooLarge is the reason of the RowError of a row that is larger than a
+// segment, or nearly.
+var ErrRowTooLarge = qwp.ErrRowTooLarge
+
+var (
+	errNoValue  = errors.New("it has no column that is not null")
+	errTextNUL  = errors.New("text has a NUL, for which QuestDB drops the row")
+	errTimeSpan = errors.New("its time is not between 1970 and 9999")
+)
+
 // frameTarget is the size at which a frame is closed. Small enough that a
 // refused frame is no catastrophe, large enough that its header is nothing.
 const frameTarget = 256 << 10
@@ -31,6 +40,11 @@ type Batch struct {
 	frames  []packed
 	staged  []slot.Frame // of group
 	rows    int
+	limit   int // bytes of a frame
+
+	row     RowBuilder
+	scratch Row          // of AddColumns
+	trial   *qwp.Builder // always empty, made when needed
 
 	letters  []byte
 	rejected int
@@ -44,15 +58,28 @@ type packed struct {
 
 // NewBatch returns an empty batch that fits the pool's segments.
 func (p *Pool) NewBatch() *Batch {
-	return &Batch{builder: qwp.NewBuilder(int(p.cfg.MaxSegmentBytes - slot.SegmentOverhead))}
+	limit := int(p.cfg.MaxSegmentBytes - slot.SegmentOverhead)
+	return &Batch{builder: newBuilder(limit), limit: limit}
+}
+
+func newBuilder(limit int) *qwp.Builder {
+	b := qwp.NewBuilder(limit)
+	b.StrictNames = true
+	return b
 }
 
 // Add takes a row, whole or not at all. A *RowError says that it can never be
-// stored; Reject keeps such a row as a dead letter.
+// stored, as [RowBuilder] explains; Reject keeps such a row as a dead letter. A
+// row without a time gets that of the server when it arrives there.
 func (b *Batch) Add(row *Row) error {
 	if err := sendable(row); err != nil {
 		return err
 	}
+	return b.add(row)
+}
+
+// add takes a row that is sendable.
+func (b *Batch) add(row *Row) error {
 	if b.builder.Size() >= frameTarget && b.builder.Rows() > 0 {
 		b.pack()
 	}
@@ -67,17 +94,32 @@ func (b *Batch) Add(row *Row) error {
 	return err
 }
 
-// sendable refuses what one of the transports could never carry, because such a
-// row would hold up its slot.
+// sendable refuses what the format can say and a server could never take, because
+// such a row would hold up its slot. Names are left to the Builder, which sees each
+// only once.
 func sendable(row *Row) error {
 	if len(row.Cells) == 0 {
-		return &RowError{Table: row.Table, Err: errors.New("it has no column")}
+		return &RowError{Table: row.Table, Err: errNoValue}
 	}
 	for i := range row.Cells {
-		c := &row.Cells[i]
-		if strings.IndexByte(c.Name, 0) >= 0 || c.Type == qwp.TypeSymbol && bytes.IndexByte(c.Text, 0) >= 0 {
-			return &RowError{Table: row.Table, Column: c.Name, Err: errors.New("a NUL cannot stand in a name or symbol")}
+		if c := &row.Cells[i]; bytes.IndexByte(c.Text, 0) >= 0 {
+			return &RowError{Table: row.Table, Column: c.Name, Err: errTextNUL}
 		}
+	}
+	if err := checkTime(row.Time, row.TimeType); err != nil {
+		return &RowError{Table: row.Table, Err: err}
+	}
+	return nil
+}
+
+// lastMicro is the last microsecond of the year 9999.
+const lastMicro = 253402300799999999
+
+// checkTime checks a designated timestamp, which unit 0 says is none. Nanoseconds
+// end before the year 9999.
+func checkTime(t int64, unit qwp.Type) error {
+	if unit != 0 && t < 0 || unit == qwp.TypeTimestamp && t > lastMicro {
+		return errTimeSpan
 	}
 	return nil
 }
@@ -98,8 +140,9 @@ func (b *Batch) Rejected() int { return b.rejected }
 // Bytes returns about how much the batch will occupy on disk.
 func (b *Batch) Bytes() int { return len(b.buf) + b.builder.Size() + len(b.letters) }
 
-// Reset empties the batch.
+// Reset empties the batch. A row that was not ended is forgotten.
 func (b *Batch) Reset() {
+	b.row.open = false
 	b.builder.Reset()
 	b.buf, b.frames, b.rows = b.buf[:0], b.frames[:0], 0
 	b.letters, b.rejected = b.letters[:0], 0

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"time"
 
@@ -61,11 +62,39 @@ type Config struct {
 	// URLs are the endpoints of one QuestDB, tried in order: http or https, ws
 	// or wss for QWP only. Required.
 	URLs []string
-	// Dir is the directory of the slots, created if missing. Required.
+	// Dir is the directory of the slots, sf_dir, created if missing. Without it
+	// the pool keeps rows in RAM only: same sending, but nothing survives the
+	// process.
 	Dir string
 	// SenderID is the base of the slot names, letters, digits, '-' and '_'.
 	// Default "default". Two pools must not share Dir and SenderID.
 	SenderID string
+	// Destination is a label for where the rows belong, which each slot keeps in
+	// .target. Default: the sorted URLs. Slots with another target are never
+	// drained by this pool.
+	Destination string
+
+	// MinSenders are kept open, and opened by Open: default 1, negative for none.
+	// MaxSenders is the number of slots: default 4.
+	MinSenders, MaxSenders int
+	// AcquireTimeout is the longest wait in Borrow. Default 5s.
+	AcquireTimeout time.Duration
+	// IdleTimeout is how long a sender above MinSenders with nothing pending stays
+	// open unused. Default 1m, negative for ever.
+	IdleTimeout time.Duration
+	// MaxLifetime is how long a connection is used; the sender and its slot stay
+	// open. Default 30m, negative for ever.
+	MaxLifetime time.Duration
+	// HousekeeperInterval is the time between looks at what did not work at once:
+	// leaked slots, slots to recover, orphans that somebody held. Default 5s.
+	HousekeeperInterval time.Duration
+	// DrainOrphans empties slots in Dir that belong to nobody who is alive.
+	DrainOrphans bool
+	// MaxBackgroundDrainers is how many orphans are drained at a time. Default 4.
+	MaxBackgroundDrainers int
+	// LockTimeout is how long after Open other pools are given to lock their slots
+	// before orphans are looked for. Default 10s.
+	LockTimeout time.Duration
 
 	// Durability defaults to DurabilityPeriodic.
 	Durability Durability
@@ -75,9 +104,13 @@ type Config struct {
 	// MaxSegmentBytes is the size of one preallocated segment file, and the
 	// limit of a frame. Default 1 MiB.
 	MaxSegmentBytes int64
-	// MaxTotalBytes caps the files of all slots, at least two segments. Default:
-	// the smaller of 1 GiB and a tenth of the filesystem.
+	// MaxTotalBytes caps the files of all slots together, at least two segments;
+	// each open slot may have two whatever the cap. Default: the smaller of 1 GiB
+	// and a tenth of the filesystem; 128 MiB in RAM.
 	MaxTotalBytes int64
+	// AppendDeadline is the longest wait for room in a Flush, which the context
+	// of the Flush may shorten. Default 30s.
+	AppendDeadline time.Duration
 
 	// Transport defaults to Auto.
 	Transport Transport
@@ -121,8 +154,6 @@ func (c Config) Validate() error {
 	}
 	c = c.withDefaults()
 	switch {
-	case c.Dir == "":
-		return errors.New("sf_dir is missing: name the directory of the slots")
 	case !senderID.MatchString(c.SenderID):
 		return fmt.Errorf("sender_id %q: use letters, digits, '-' and '_'", c.SenderID)
 	case c.MaxSegmentBytes < minSegmentBytes || c.MaxSegmentBytes > maxSegmentBytes:
@@ -133,6 +164,16 @@ func (c Config) Validate() error {
 		return errors.New("a negative duration: sf_sync_interval, reconnect_initial_backoff, connect_timeout or request_timeout")
 	case c.InitialBackoff > c.MaxBackoff:
 		return fmt.Errorf("reconnect_initial_backoff %s exceeds reconnect_max_backoff %s", c.InitialBackoff, c.MaxBackoff)
+	case c.MaxSenders < 1 || c.MaxSenders > maxSenders:
+		return fmt.Errorf("sender_pool_max %d: from 1 to %d", c.MaxSenders, maxSenders)
+	case c.MinSenders > c.MaxSenders:
+		return fmt.Errorf("sender_pool_min %d exceeds sender_pool_max %d", c.MinSenders, c.MaxSenders)
+	case c.AcquireTimeout < 0 || c.AppendDeadline < 0 || c.HousekeeperInterval < 0 || c.LockTimeout < 0:
+		return errors.New("a negative duration: acquire_timeout, sf_append_deadline, housekeeper_interval or lock_timeout")
+	case c.MaxBackgroundDrainers < 0:
+		return fmt.Errorf("max_background_drainers %d: at least 1", c.MaxBackgroundDrainers)
+	case c.DrainOrphans && c.Dir == "":
+		return errors.New("drain_orphans needs sf_dir: there are no orphans in RAM")
 	}
 	lc := c.link()
 	return lc.Validate()
@@ -144,8 +185,20 @@ const minSegmentBytes = 64 << 10
 // maxSegmentBytes keeps the memory for one frame bounded.
 const maxSegmentBytes = 256 << 20
 
+// maxSenders is more than any server takes connections.
+const maxSenders = 1024
+
 func (c Config) withDefaults() Config {
 	setDefault(&c.SenderID, "default")
+	setDefault(&c.MinSenders, 1)
+	setDefault(&c.MaxSenders, 4)
+	setDefault(&c.AcquireTimeout, 5*time.Second)
+	setDefault(&c.IdleTimeout, time.Minute)
+	setDefault(&c.MaxLifetime, 30*time.Minute)
+	setDefault(&c.HousekeeperInterval, 5*time.Second)
+	setDefault(&c.MaxBackgroundDrainers, 4)
+	setDefault(&c.LockTimeout, 10*time.Second)
+	setDefault(&c.AppendDeadline, 30*time.Second)
 	setDefault(&c.Durability, DurabilityPeriodic)
 	setDefault(&c.SyncInterval, time.Second)
 	setDefault(&c.MaxSegmentBytes, 1<<20)
@@ -170,19 +223,36 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// budget returns what the slots may occupy. The directory is there by then.
-func (c Config) budget() (int64, error) {
-	if c.MaxTotalBytes != 0 {
+// inRAM says whether the pool keeps its slots in RAM only.
+func (c Config) inRAM() bool { return c.Dir == "" }
+
+// root is the directory of the slots, in RAM too.
+func (c Config) root() string {
+	if c.inRAM() {
+		return string(filepath.Separator)
+	}
+	return c.Dir
+}
+
+// maxTotal returns what the slots may occupy. The directory is there by then.
+func (c Config) maxTotal() (int64, error) {
+	switch {
+	case c.MaxTotalBytes != 0:
 		return c.MaxTotalBytes, nil
+	case c.inRAM():
+		return max(2*c.MaxSegmentBytes, defaultRAM), nil
 	}
 	size, _, err := c.FS.Space(c.Dir)
 	if err != nil {
 		return 0, fmt.Errorf("size of the filesystem of %s: %w", c.Dir, err)
 	}
-	return max(2*c.MaxSegmentBytes, min(defaultBudget, size/10)), nil
+	return max(2*c.MaxSegmentBytes, min(defaultTotal, size/10)), nil
 }
 
-const defaultBudget = 1 << 30
+const (
+	defaultTotal = 1 << 30
+	defaultRAM   = 128 << 20
+)
 
 func setDefault[T comparable](v *T, def T) {
 	var zero T

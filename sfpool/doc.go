@@ -1,19 +1,74 @@
 // SPDX-License-Identifier: MIT
 
 // Package sfpool gets rows into QuestDB without losing any. A Pool owns slots,
-// directories named <sender_id>-<index> in one sf_dir, each with its own lock.
-// A borrowed Sender appends batches to its slot; from then on a dead server, a
-// dead network or a killed process lose nothing, and under DurabilityFlush
-// neither does a power cut. In the background the slot is forwarded over QWP or
-// ILP, and a frame leaves the disk only when the server has taken it.
+// directories named <sender_id>-<index> in one sf_dir, each with its own lock. A
+// borrowed Sender appends batches to its slot; in the background the slot is
+// forwarded over QWP or ILP, and a frame leaves the disk only when the server has
+// taken it.
 //
 //	pool, err := sfpool.Open(ctx, sfpool.Config{URLs: urls, Dir: dir})
 //	s, err := pool.Borrow(ctx)
 //	defer s.Return()
 //	batch := pool.NewBatch()
-//	batch.Add(row)
+//	err = batch.Table("trades").Symbol("symbol", "ETH").Float64Column("price", 2615.54).At(now)
 //	err = s.Flush(ctx, batch)
 //
-// Delivery is at least once: a crash between the server's commit and the note
-// of its ack sends those rows again.
+// # Promises
+//
+//   - A Flush that returned nil has stored all rows of its batches, one that
+//     returned an error none. Stored means: no dead server, dead network or killed
+//     process loses them, and at DurabilityFlush no power cut either; the other
+//     durabilities say what a power cut costs.
+//   - Delivery is at least once. A crash between the server's commit and the note
+//     of its ack sends those rows again, and so does a request whose answer got
+//     lost. Nothing is promised about the order of rows across slots.
+//   - A slot index is handed out again only when the lock of its directory is
+//     proven released. A slot that cannot be released costs its index, nothing
+//     else, until it can.
+//   - What an earlier pool left in a slot of this one is sent, whether somebody
+//     borrows that slot or not; with DrainOrphans so is what belongs to nobody.
+//     Rows never go to another destination than the one they were stored for,
+//     except that those of this pool follow its URLs.
+//   - A panic or error below leaves every index in exactly one state, and the pool
+//     usable.
+//   - An idle pool does nothing: no writes, no reads, no polling of the server.
+//
+// Without Dir the pool keeps its slots in RAM: the same sending, the same API,
+// and nothing survives the process.
+//
+// # What is assumed of disks
+//
+// A sync that succeeds has made the file durable; a sector of 512 bytes is
+// written whole or not at all; unsynced sectors and names survive a crash in any
+// combination; a failed sync is reported once and never repaired by another;
+// flock is held until it is released or its process is gone, which network
+// filesystems do not all keep. Preallocated blocks stay allocated.
+//
+// # The life of an index
+//
+//	         build            borrow, return
+//	free ───────────► building ────────► live ─┐ ▲
+//	 ▲ ▲                 │  │             │    └─┘
+//	 │ └──── failed ─────┘  │ recovered   │ discard, reap, Close
+//	 │                      ▼             ▼
+//	 ├───── released ───── closing ◄──────┘
+//	 │                        │ lock still held
+//	 └──── lock dropped ─── leaked
+//
+// free + building + live + closing + leaked = MaxSenders, always.
+//
+// # Locks
+//
+// The mutex of the Pool comes first and is held for an instant, never across I/O,
+// a call of a Logger, or a wait; under it only the mutexes of a slot and a sender
+// that guard their counters are taken. On disk, in this order: the lock of the
+// pool, <sf_dir>/.slot-locks/<sender_id>.pool.lock, as long as it is open; the
+// lock of a slot's name, while it is adopted or renamed; the flock of the slot
+// itself, until the last of its goroutines has ended.
+//
+// # Goroutines
+//
+// One housekeeper; for each live sender its send loop and, while connected, a
+// receiver; one for each build, close and drain of an orphan, and for the
+// recovery, as long as it lasts. Close ends them all, and says which it could not.
 package sfpool

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,102 +15,247 @@ import (
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/deadletter"
-	"github.com/questdb-sf/questdb_sf/internal/link"
 	"github.com/questdb-sf/questdb_sf/internal/sender"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 )
-
-var (
-	// ErrClosed is returned by what is asked of a closed pool.
-	ErrClosed = errors.New("the pool is closed")
-	// ErrStoreFull says that the slots hold sf_max_total_bytes and nothing was
-	// acked in time. Nothing was stored.
-	ErrStoreFull = slot.ErrFull
-)
-
-// LockedError says which slot another owner holds, and its process.
-type LockedError = slot.LockedError
 
 // Pool is a set of store-and-forward senders in one directory. Its methods are
 // safe for concurrent use.
 type Pool struct {
 	cfg          Config
-	senders      []*Sender
-	idle         chan *Sender
-	letters      *deadletter.File
+	parts        parts
+	link         sender.Dialer
+	budget       *slot.Budget
+	letters      *deadletter.File // nil in RAM mode
 	deadLettered atomic.Int64
+	unlockPool   func() error // nil in RAM mode
 
-	closing   chan struct{}
+	probing   sync.Mutex    // one look at the lock of another pool at a time
+	closing   chan struct{} // closed when Close begins
+	wake      chan struct{} // for the housekeeper; has room for one
+	starve    chan struct{} // for the recovery: give your sender up; room for one
 	closeOnce sync.Once
 	closeErr  error
+
+	// mu guards every field below it. Nothing that can block runs while it is
+	// held; what there is to log goes out after it.
+	mu        sync.Mutex
+	places    []place
+	idle      []*member
+	waiters   []*waiter // the longest waiting first
+	hired     int       // builds under way for waiters
+	tasks     int       // goroutines of the pool
+	changed   chan struct{}
+	closed    bool // Close has begun
+	gone      bool // Close has closed what was home; late comers close at once
+	closeErrs []error
+	notes     []note // to be logged after mu
+	ticking   bool   // the housekeeper has set its clock
+	backlog   bool   // slots of ours may hold frames and have no sender
+	refillErr string // that was logged last
+	recovery  recovery
+	orphans   orphanage
 }
 
-// Open locks the slots, recovers what they hold and begins to send it. The
-// server need not be there. A slot that somebody else holds is a *LockedError.
+// parts are what tests replace: how a slot of ours is opened, and an orphan.
+type parts struct {
+	open  func(p *Pool, index int) (delegate, error)
+	adopt func(p *Pool, name string) (delegate, error)
+}
+
+// Open takes the pool's place in sf_dir, opens MinSenders slots, recovers what
+// they hold and begins to send it; the other slots are recovered in the
+// background. The server need not be there. A pool with the same Dir and
+// SenderID, in this process or another, is a *LockedError.
 func Open(ctx context.Context, cfg Config) (*Pool, error) {
+	return open(ctx, cfg, parts{open: openSlot, adopt: adoptSlot})
+}
+
+func open(ctx context.Context, cfg Config, with parts) (*Pool, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("questdb_sf configuration: %w", err)
 	}
-	cfg = cfg.withDefaults()
-	l, err := link.New(cfg.link())
-	if err != nil {
-		return nil, err
+	p := newPool(cfg.withDefaults(), with)
+	for _, step := range []struct {
+		doing string
+		run   func(context.Context) error
+	}{
+		{"probe", p.probe},
+		{"prewarm", p.prewarm},
+		{"start of the housekeeper", p.startHousekeeper},
+	} {
+		if err := safely(step.doing, func() error { return step.run(ctx) }); err != nil {
+			gone, cancel := context.WithCancel(context.Background())
+			cancel()
+			return nil, errors.Join(err, p.Close(gone))
+		}
 	}
-	p := &Pool{
-		cfg:     cfg,
-		letters: deadletter.New(cfg.FS, filepath.Join(cfg.Dir, cfg.SenderID+".dead-letter.lp")),
-		idle:    make(chan *Sender, 1),
-		closing: make(chan struct{}),
-	}
-	s, err := p.build(0, l)
-	if err != nil {
-		return nil, err
-	}
-	p.senders = []*Sender{s}
-	p.idle <- s
-	p.announce(s.slot.Stats())
+	p.announce()
 	return p, nil
 }
 
-// build opens the slot with an index and starts to forward it.
-func (p *Pool) build(index int, l *link.Link) (*Sender, error) {
-	name := fmt.Sprintf("%s-%d", p.cfg.SenderID, index)
-	if err := p.makeDir(); err != nil {
-		return nil, fmt.Errorf("create sf_dir %s: %w", p.cfg.Dir, err)
+func newPool(cfg Config, with parts) *Pool {
+	p := &Pool{
+		cfg: cfg, parts: with,
+		closing: make(chan struct{}), wake: make(chan struct{}, 1), starve: make(chan struct{}, 1),
+		changed: make(chan struct{}), places: make([]place, cfg.MaxSenders),
+		backlog: !cfg.inRAM(),
+		orphans: orphanage{opened: time.Now(), known: map[string]*orphan{}, look: !cfg.inRAM()},
 	}
-	budget, err := p.cfg.budget()
-	if err != nil {
-		return nil, err
+	for i := range p.places {
+		p.places[i].state = free
 	}
-	store, err := slot.Open(slot.Options{
-		FS: p.cfg.FS, Dir: filepath.Join(p.cfg.Dir, name), Target: p.target(),
-		SegmentBytes: p.cfg.MaxSegmentBytes, MaxBytes: budget,
-		Durability: p.cfg.Durability, SyncInterval: p.cfg.SyncInterval,
-	})
-	if err != nil {
-		return nil, err
-	}
-	loop := sender.Start(sender.Config{
-		Slot: store, Link: l, Rand: p.cfg.Rand, Log: p.cfg.Logger,
-		InitialBackoff: p.cfg.InitialBackoff, MaxBackoff: p.cfg.MaxBackoff,
-	})
-	return &Sender{pool: p, name: name, slot: store, loop: loop}, nil
+	return p
 }
 
-// makeDir creates sf_dir and makes its name durable.
-func (p *Pool) makeDir() error {
-	_, missing := p.cfg.FS.Stat(p.cfg.Dir)
-	if err := p.cfg.FS.MkdirAll(p.cfg.Dir, 0o750); err != nil {
-		return err
+// prewarm opens the first senders before anybody asks for them.
+func (p *Pool) prewarm(ctx context.Context) error {
+	for range p.cfg.MinSenders {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := p.addIdle(); err != nil {
+			return err
+		}
 	}
-	if missing == nil || p.cfg.Durability == DurabilityMemory {
-		return nil
-	}
-	return p.cfg.FS.SyncDir(filepath.Dir(p.cfg.Dir))
+	return nil
 }
 
-// target is what .target says: where this slot's rows belong, without secrets.
+// addIdle opens the lowest free slot that does not ail.
+func (p *Pool) addIdle() error {
+	for {
+		index := p.reserve()
+		if index < 0 {
+			return nil
+		}
+		m, err := p.openMember(index)
+		if done, err := p.added(index, m, err); done {
+			return err
+		}
+	}
+}
+
+// reserve takes the lowest free index; -1 when there is none.
+func (p *Pool) reserve() int {
+	p.mu.Lock()
+	defer p.unlock()
+	index := p.pick()
+	if index >= 0 {
+		p.move(index, building)
+	}
+	return index
+}
+
+// added puts a sender that was built into the pool, or frees its index; done is
+// false when the next slot should be tried.
+func (p *Pool) added(index int, m *member, err error) (done bool, _ error) {
+	p.mu.Lock()
+	defer p.unlock()
+	if err == nil {
+		p.enlist(m)
+		return true, nil
+	}
+	p.move(index, free)
+	if p.ails(index, err) {
+		switch {
+		case p.pick() >= 0:
+			return false, nil
+		case p.count(live) > 0:
+			return true, nil // fewer than wanted, but some
+		}
+	}
+	p.forgive()
+	p.hire()
+	return true, err
+}
+
+// start runs f as a goroutine that Close waits for. WARNING: the caller must
+// hold mu.
+func (p *Pool) start(f func()) {
+	p.tasks++
+	go func() {
+		defer p.finished()
+		f()
+	}()
+}
+
+func (p *Pool) finished() {
+	p.mu.Lock()
+	defer p.unlock()
+	p.tasks--
+	p.signal()
+}
+
+// change returns a channel that is closed when a place changes next.
+func (p *Pool) change() <-chan struct{} {
+	p.mu.Lock()
+	defer p.unlock()
+	return p.changed
+}
+
+// until waits until what cond asks under mu is true, or ctx ends.
+func (p *Pool) until(ctx context.Context, cond func() bool) bool {
+	for {
+		p.mu.Lock()
+		ok, changed := cond(), p.changed
+		p.unlock()
+		if ok {
+			return true
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// note is something to be logged.
+type note struct {
+	level slog.Level
+	text  string
+	args  []any
+}
+
+// say logs once mu is released. WARNING: the caller must hold mu.
+func (p *Pool) say(level slog.Level, text string, args ...any) {
+	p.notes = append(p.notes, note{level, text, args})
+}
+
+// unlock releases mu and says what there is to say.
+func (p *Pool) unlock() {
+	notes := p.notes
+	p.notes = nil
+	p.mu.Unlock()
+	for _, n := range notes {
+		p.cfg.Logger.Log(context.Background(), n.level, n.text, n.args...)
+	}
+}
+
+// nudge makes the housekeeper set its clock. WARNING: the caller must hold mu.
+func (p *Pool) nudge() {
+	if !p.ticking {
+		ring(p.wake)
+	}
+}
+
+// wanted asks the recovery for its sender: a borrower finds no free index.
+func (p *Pool) wanted() { ring(p.starve) }
+
+func ring(bell chan<- struct{}) {
+	select {
+	case bell <- struct{}{}:
+	default:
+	}
+}
+
+func (p *Pool) slotName(index int) string { return fmt.Sprintf("%s-%d", p.cfg.SenderID, index) }
+
+// target is what .target says: where the rows of a slot belong, without secrets.
 func (p *Pool) target() string {
+	if p.cfg.Destination != "" {
+		return p.cfg.Destination + "\n"
+	}
 	urls := slices.Clone(p.cfg.URLs)
 	slices.Sort(urls)
 	return strings.Join(urls, "\n") + "\n"
@@ -120,161 +266,39 @@ var promises = map[Durability]string{
 	DurabilityMemory: "rows are never synced: a killed process loses none, a power cut those of the last seconds",
 }
 
-func (p *Pool) announce(st slot.Stats) {
+func (p *Pool) announce() {
 	promise, ok := promises[p.cfg.Durability]
-	if !ok {
+	switch {
+	case p.cfg.inRAM():
+		promise = "rows are in RAM only: the end of the process loses what is not acked"
+	case !ok:
 		promise = fmt.Sprintf("rows are synced every %s or 4 MiB: a power cut loses at most that", p.cfg.SyncInterval)
 	}
-	p.cfg.Logger.Info("store open", "sf_dir", p.cfg.Dir, "sender_id", p.cfg.SenderID,
+	p.cfg.Logger.Info("store open", "sf_dir", p.cfg.Dir, "sender_id", p.cfg.SenderID, "slots", len(p.places),
 		"durability", p.cfg.Durability.String(), "promise", promise,
-		"sf_max_total_bytes", st.MaxBytes, "pending_rows", st.Pending)
-	if r := st.Recovered; r.TornBytes > 0 || r.MissingFrames > 0 || len(r.Quarantined) > 0 {
-		p.cfg.Logger.Warn("the store was not closed in order; what was whole is kept", "frames", r.Frames,
-			"torn_bytes_cut", r.TornBytes, "missing_frames", r.MissingFrames, "set_aside", strings.Join(r.Quarantined, " "))
-	}
-}
-
-// Borrow returns an idle sender, waiting for one until ctx ends.
-func (p *Pool) Borrow(ctx context.Context) (*Sender, error) {
-	if p.closed() {
-		return nil, ErrClosed
-	}
-	s := p.next(ctx, p.closing)
-	switch {
-	case s != nil:
-		s.borrowed.Store(true)
-		return s, nil
-	case ctx.Err() != nil:
-		return nil, fmt.Errorf("all %d senders are borrowed: %w", len(p.senders), ctx.Err())
-	}
-	return nil, ErrClosed
-}
-
-// next takes an idle sender, waiting until ctx ends or stop closes; nil then. One
-// that is there is taken even when ctx has ended: there is nothing to wait for.
-func (p *Pool) next(ctx context.Context, stop <-chan struct{}) *Sender {
-	select {
-	case s := <-p.idle:
-		return s
-	default:
-	}
-	select {
-	case s := <-p.idle:
-		return s
-	case <-stop:
-	case <-ctx.Done():
-	}
-	return nil
-}
-
-func (p *Pool) closed() bool {
-	select {
-	case <-p.closing:
-		return true
-	default:
-		return false
-	}
-}
-
-// Close waits for borrowed senders until ctx ends, at most returnTimeout, then up
-// to CloseFlushTimeout for acks; it ends the sending and releases the slots. What
-// is not acked stays on disk for the next Open. The slot of a sender that was not
-// returned stays locked, which is an error. Close may be called again, and
-// returns what the first call returned.
-func (p *Pool) Close(ctx context.Context) error {
-	p.closeOnce.Do(func() {
-		close(p.closing)
-		p.closeErr = p.close(ctx)
-	})
-	return p.closeErr
-}
-
-func (p *Pool) close(ctx context.Context) error {
-	home := p.gather(ctx)
-	flush, cancel := context.WithTimeout(ctx, max(0, p.cfg.CloseFlushTimeout))
-	defer cancel()
-	var errs []error
-	for _, s := range p.senders {
-		_ = s.loop.Drain(flush) // what did not get through is kept and said below
-		s.loop.Stop()
-		if st := s.slot.Stats(); st.Pending > 0 {
-			p.cfg.Logger.Info("rows stay on disk until the next start", "slot", s.name, "pending_rows", st.Pending)
-		}
-		if !home[s] {
-			errs = append(errs, fmt.Errorf("slot %s stays locked: its sender was not returned", s.name))
-			continue
-		}
-		errs = append(errs, s.slot.Close())
-	}
-	return errors.Join(append(errs, p.letters.Close())...)
-}
-
-// returnTimeout bounds the wait for senders that are still borrowed at Close.
-const returnTimeout = 5 * time.Second
-
-// gather collects the senders that are, or come, home.
-func (p *Pool) gather(ctx context.Context) map[*Sender]bool {
-	ctx, cancel := context.WithTimeout(ctx, returnTimeout)
-	defer cancel()
-	home := map[*Sender]bool{}
-	for range p.senders {
-		s := p.next(ctx, nil)
-		if s == nil {
-			break
-		}
-		home[s] = true
-	}
-	return home
-}
-
-// Stats is a snapshot of a pool, counted in rows unless it says otherwise.
-type Stats struct {
-	// Accepted = Acked + Pending + DeadLettered + Gone. Gone are rows that left
-	// otherwise: evicted, quarantined, or lost in a wound.
-	Accepted, Acked, Pending, DeadLettered, Gone int64
-	// PendingBytes are the bytes of frames not acked, StoreBytes the files.
-	PendingBytes, StoreBytes int64
-	Slots                    []SlotStats
-}
-
-// SlotStats is a snapshot of one slot and its connection.
-type SlotStats struct {
-	Name               string
-	Pending            int64
-	Connected          bool
-	Transport          Transport
-	Host               string
-	Connects, Refusals int64
-	// LastError is why the present outage goes on; nil in health.
-	LastError error
-	// OutageSince is zero in health.
-	OutageSince time.Time
-}
-
-// Stats returns a snapshot. It does no I/O.
-func (p *Pool) Stats() Stats {
-	dead := p.deadLettered.Load()
-	st := Stats{Accepted: dead, DeadLettered: dead}
-	for _, s := range p.senders {
-		ss, ls := s.slot.Stats(), s.loop.State()
-		st.Accepted += ss.Accepted
-		st.Acked += ss.Acked
-		st.Pending += ss.Pending
-		st.DeadLettered += ss.DeadLettered
-		st.Gone += ss.Evicted + ss.Quarantined + ss.Unknown
-		st.PendingBytes += ss.PendingBytes
-		st.StoreBytes += ss.SegmentBytes
-		st.Slots = append(st.Slots, SlotStats{
-			Name: s.name, Pending: ss.Pending, Connected: ls.Connected, Transport: ls.Transport, Host: ls.Host,
-			Connects: ls.Connects, Refusals: ls.Refusals, LastError: ls.LastError, OutageSince: ls.Since,
-		})
-	}
-	return st
+		"sf_max_total_bytes", p.budget.Max(), "pending_rows", p.Stats().Pending)
 }
 
 // BatchBytes is how large a batch may be, by Batch.Bytes, to find room in the
 // slots whenever they are drained.
-func (p *Pool) BatchBytes() int { return int(min(p.senders[0].slot.Stats().MaxBytes/4, 1<<30)) }
+func (p *Pool) BatchBytes() int { return int(min(p.budget.Max()/4, 1<<30)) }
 
-// DeadLetterPath returns the file that keeps rows which can never be stored.
-func (p *Pool) DeadLetterPath() string { return p.letters.Path() }
+// DeadLetterPath returns the file that keeps rows which can never be stored;
+// "" without sf_dir.
+func (p *Pool) DeadLetterPath() string {
+	if p.letters == nil {
+		return ""
+	}
+	return p.letters.Path()
+}
+
+// LeakedSlots returns how many slots are out of use because their lock was not
+// released.
+func (p *Pool) LeakedSlots() int {
+	p.mu.Lock()
+	defer p.unlock()
+	return p.count(leaked)
+}
+
+// path returns a path in sf_dir.
+func (p *Pool) path(name string) string { return filepath.Join(p.cfg.root(), name) }

@@ -338,6 +338,17 @@ func TestCloseDoesNotWaitForEverForASenderThatIsNotReturned(t *testing.T) {
 	if err := s.Flush(context.Background(), p.NewBatch()); !errors.Is(err, sfpool.ErrClosed) {
 		t.Errorf("flush after close: %v", err)
 	}
+	s.Return() // late, and still the slot is released
+	for {
+		p, err := sfpool.Open(context.Background(), cfg)
+		if err == nil {
+			closePool(t, p)
+			return
+		}
+		if !errors.As(err, new(*sfpool.LockedError)) {
+			t.Fatal(err)
+		}
+	}
 }
 
 func TestRowsThatNoTransportCanCarryAreRefusedByAdd(t *testing.T) {
@@ -369,7 +380,9 @@ func TestAClosedPoolSaysSoAndClosesTwice(t *testing.T) {
 
 func TestABadConfigurationFailsAtOpenAndTouchesNothing(t *testing.T) {
 	for want, change := range map[string]func(*sfpool.Config){
-		"sf_dir":               func(c *sfpool.Config) { c.Dir = "" },
+		"sf_dir":               func(c *sfpool.Config) { c.Dir, c.DrainOrphans = "", true },
+		"sender_pool_max":      func(c *sfpool.Config) { c.MaxSenders = -1 },
+		"sender_pool_min":      func(c *sfpool.Config) { c.MinSenders = 5 },
 		"sender_id":            func(c *sfpool.Config) { c.SenderID = "../x" },
 		"sf_max_segment_bytes": func(c *sfpool.Config) { c.MaxSegmentBytes = 100 },
 		"sf_max_total_bytes":   func(c *sfpool.Config) { c.MaxTotalBytes = 1 << 20 },
@@ -377,6 +390,7 @@ func TestABadConfigurationFailsAtOpenAndTouchesNothing(t *testing.T) {
 		"reconnect":            func(c *sfpool.Config) { c.InitialBackoff = time.Hour },
 	} {
 		cfg := config(t, nowhere)
+		cfg.MinSenders = -1 // nothing is built, and yet it fails at once
 		change(&cfg)
 		if _, err := sfpool.Open(context.Background(), cfg); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q in %v", want, err)

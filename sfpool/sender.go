@@ -4,122 +4,87 @@ package sfpool
 
 import (
 	"context"
-	"sync/atomic"
 
-	"github.com/questdb-sf/questdb_sf/internal/sender"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 )
 
-// Sender is a borrowed slot with the loop that forwards it. It goes on sending
-// after Return.
+// Sender is a borrowed slot with the loop that forwards it. It belongs to its
+// borrower until Return or Discard, and must not be used afterwards; the slot
+// goes on sending.
 type Sender struct {
-	pool     *Pool
-	name     string
-	slot     *slot.Slot
-	loop     *sender.Sender
-	borrowed atomic.Bool
+	pool   *Pool
+	member *member
+	last   Mark
 }
 
 // Name returns the name of the slot, "<sender_id>-<index>".
-func (s *Sender) Name() string { return s.name }
+func (s *Sender) Name() string { return s.member.name }
 
-// Return gives the sender back to the pool. It must not be used afterwards.
-func (s *Sender) Return() {
-	if !s.borrowed.CompareAndSwap(true, false) {
-		panic("bug: sender " + s.name + " returned twice")
+// Index returns the index of the slot, from 0; -1 without sf_dir.
+func (s *Sender) Index() int {
+	if s.pool.cfg.inRAM() {
+		return -1
 	}
-	s.pool.idle <- s
+	return s.member.index
 }
 
-// Flush stores a batch: all of it or, with an error, nothing. Waiting for room
-// ends with ctx; the error is then ErrStoreFull.
+// Flush stores a batch: all of it or, with an error, nothing. It waits for room
+// until ctx or AppendDeadline ends; the error is then ErrStoreFull. The sender
+// stays healthy, unless an append could not even be undone.
 func (s *Sender) Flush(ctx context.Context, b *Batch) error {
-	staged, err := s.Stage(ctx, b)
-	if err != nil {
-		return err
-	}
-	defer staged.Rollback() // whatever happens before Publish, a panic included
-	if err := staged.Sync(); err != nil {
-		return err
-	}
-	staged.Publish()
-	return nil
+	return s.pool.Flush(ctx, Shard{Sender: s, Batch: b})
 }
 
-// Stage reserves room for a batch and appends it, where nobody sees it yet. The
-// caller then syncs and publishes, or rolls back; with several senders it does
-// each step for all of them before the next, so that a batch is stored whole or
-// not at all.
-func (s *Sender) Stage(ctx context.Context, b *Batch) (*Staged, error) {
-	if s.pool.closed() {
-		return nil, ErrClosed
-	}
-	b.pack()
-	staged := &Staged{sender: s, batch: b}
-	if len(b.frames) == 0 {
-		return staged, nil
-	}
-	var err error
-	if staged.tx, err = s.slot.Reserve(ctx, b.sizes()); err != nil {
-		return nil, err
-	}
-	if err := staged.append(); err != nil {
-		return nil, err
-	}
-	return staged, nil
-}
+// Mark names the last batch that was stored through this handle, for WaitAcked.
+func (s *Sender) Mark() Mark { return s.last }
 
-// Staged is a batch that is in the slot but not visible.
-type Staged struct {
-	sender *Sender
-	batch  *Batch
-	tx     *slot.Tx
-}
+// Return gives the sender back to the pool. One whose slot is in doubt, because
+// a Flush panicked or could not be undone, is closed instead of lent again.
+func (s *Sender) Return() { s.end(false) }
 
-// append writes the frames, or leaves the slot as it was: a panic must not keep
-// the turn to append for ever.
-func (s *Staged) append() error {
-	whole := false
-	defer func() {
-		if !whole {
-			s.Rollback()
-		}
-	}()
-	err := s.tx.Append(s.batch.group()...)
-	whole = err == nil
-	return err
-}
+// Discard closes the sender. What its slot holds stays on disk and is sent by
+// the next sender that opens it.
+func (s *Sender) Discard() { s.end(true) }
 
-// Sync makes the batch as durable as the pool promises, and its dead letters
-// durable in any case.
-func (s *Staged) Sync() error {
-	if s.tx != nil {
-		if err := s.tx.Sync(); err != nil {
-			return err
-		}
+func (s *Sender) end(discard bool) {
+	p, m := s.pool, s.member
+	p.mu.Lock()
+	defer p.unlock()
+	if m.lent != s {
+		panic("bug: sender " + m.name + " was given back already")
 	}
-	if len(s.batch.letters) > 0 {
-		return s.sender.pool.letters.Append(s.batch.letters)
-	}
-	return nil
-}
-
-// Publish makes the batch visible to the send loop. It cannot fail.
-func (s *Staged) Publish() {
-	if s.tx != nil {
-		s.tx.Publish()
-	}
-	s.sender.pool.deadLettered.Add(int64(s.batch.rejected))
-}
-
-// Rollback removes the batch from the slot; after Publish it does nothing. If
-// even that fails the slot takes no more appends, and says so; what was
-// published in it is still sent.
-func (s *Staged) Rollback() {
-	if s.tx == nil {
+	m.lent = nil
+	if discard || m.broken || p.gone {
+		p.retire(m)
 		return
 	}
-	if err := s.tx.Rollback(); err != nil {
-		s.sender.pool.cfg.Logger.Error("cannot undo an append", "slot", s.sender.name, "error", err)
+	p.give(m)
+}
+
+// use says whether the handle may still be used.
+func (s *Sender) use() error {
+	s.pool.mu.Lock()
+	defer s.pool.unlock()
+	switch {
+	case s.pool.closed:
+		return ErrClosed
+	case s.member.lent != s:
+		panic("bug: sender " + s.member.name + " is used after it was given back")
 	}
+	return nil
+}
+
+// breaks notes that the state of the slot is not known any more.
+func (s *Sender) breaks() {
+	s.pool.mu.Lock()
+	defer s.pool.unlock()
+	s.member.broken = true
+}
+
+// Mark names a place in a slot: everything stored there so far. The zero Mark
+// is before everything.
+type Mark struct {
+	index int
+	fsn   slot.FSN
+	set   bool
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/link"
@@ -23,10 +24,12 @@ type unit struct {
 	last bool
 }
 
-// request is one message or HTTP request that waits for its answer.
+// request is one message or HTTP request that waits for its answer. One that is
+// deferred is answered together with the one that commits its group.
 type request struct {
-	seq   int64
-	units []unit
+	seq      int64
+	units    []unit
+	deferred bool
 }
 
 // flight is one connection with what is on its way over it.
@@ -44,7 +47,13 @@ type flight struct {
 
 	answers  chan answer
 	acked    int64
-	retiring bool // the connection takes no more; it ends with its last answer
+	filled   bool   // the request that is being built carries something
+	deferred bool   // its last frame waits for a later one
+	begun    bool   // a part of the frame in view was added, and not all
+	single   []byte // a frame of a group that is sent as if it were none
+	recycle  <-chan struct{}
+	leaving  bool // the connection takes no frame behind this one
+	retiring bool // it takes no more; it ends with its last answer
 }
 
 // answer is what the receiving goroutine hands over: an outcome, or the error
@@ -54,8 +63,8 @@ type answer struct {
 	err     error
 }
 
-func newFlight(s *Sender, conn link.Conn, cursor *slot.Cursor) *flight {
-	return &flight{s: s, conn: conn, cursor: cursor, answers: make(chan answer, conn.Window()+1)}
+func newFlight(s *Sender, conn link.Conn, cursor *slot.Cursor, recycle <-chan struct{}) *flight {
+	return &flight{s: s, conn: conn, cursor: cursor, recycle: recycle, answers: make(chan answer, conn.Window()+1)}
 }
 
 // close ends the connection and the receiver. Answers that were handed over but
@@ -88,6 +97,8 @@ func (f *flight) serve(ctx context.Context) error {
 				return err
 			}
 		case <-changed:
+		case <-f.recycle:
+			f.leaving, f.recycle = true, nil
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -109,12 +120,12 @@ func (f *flight) receive(ctx context.Context) {
 // linger takes the answers that are still on their way after sending has
 // failed: an ack that is left in the old socket becomes a duplicate.
 func (f *flight) linger(ctx context.Context, cause error) error {
-	if len(f.fifo) == 0 {
+	if !f.due() {
 		return cause
 	}
 	timeout := time.NewTimer(lingerTime)
 	defer timeout.Stop()
-	for len(f.fifo) > 0 {
+	for f.due() {
 		select {
 		case a, ok := <-f.answers:
 			if !ok {
@@ -138,12 +149,14 @@ func (f *flight) linger(ctx context.Context, cause error) error {
 // lingerTime bounds linger; acks that are there at all are there at once.
 const lingerTime = time.Second
 
-// fill sends requests while there are frames and the window has room.
+// fill sends requests while there are frames and the window has room. It never
+// stops inside a group that is finished in the slot.
 func (f *flight) fill(ctx context.Context) error {
-	if f.retiring {
-		return f.retired()
-	}
-	for len(f.fifo) < f.conn.Window() {
+	for f.room() {
+		f.retiring = f.retiring || f.leaving && !f.begun
+		if f.retiring {
+			break
+		}
 		more, err := f.build()
 		if len(f.adding) > 0 {
 			if err := f.send(ctx); err != nil {
@@ -153,22 +166,26 @@ func (f *flight) fill(ctx context.Context) error {
 		if err != nil {
 			return err // what stands before the trouble is on its way
 		}
-		if f.retiring {
-			return f.retired()
-		}
 		if !more {
-			return nil
+			break
 		}
+	}
+	if f.retiring && !f.due() {
+		return link.ErrReconnect
 	}
 	return nil
 }
 
-// retired says that a retiring connection can go, once nothing is unanswered.
-func (f *flight) retired() error {
-	if len(f.fifo) > 0 {
-		return nil
-	}
-	return link.ErrReconnect
+// room says whether one more request may go out. A group is not answered before
+// it is whole, however many requests that takes.
+func (f *flight) room() bool { return len(f.fifo) < f.conn.Window() || f.inGroup() }
+
+// inGroup says whether the last request waits for one that commits it.
+func (f *flight) inGroup() bool { return len(f.fifo) > 0 && f.fifo[len(f.fifo)-1].deferred }
+
+// due says whether an answer is to be expected.
+func (f *flight) due() bool {
+	return slices.ContainsFunc(f.fifo, func(r request) bool { return !r.deferred })
 }
 
 // build adds units to a request until it is full (more) or nothing is pending.
@@ -179,7 +196,7 @@ func (f *flight) build() (more bool, err error) {
 				return false, err
 			}
 		}
-		switch err := f.conn.Add(&f.view, f.parts[0]); {
+		switch err := f.add(); {
 		case err == nil:
 			f.added()
 		case errors.Is(err, link.ErrRequestFull):
@@ -197,6 +214,19 @@ func (f *flight) build() (more bool, err error) {
 			return false, err
 		}
 	}
+}
+
+// add puts the first part of the frame into the request. A frame without rows is
+// only a commit, which line protocol neither has nor needs.
+func (f *flight) add() error {
+	if f.view.Info().Rows == 0 && f.conn.Transport() == link.ILP {
+		return nil
+	}
+	err := f.conn.Add(&f.view, f.parts[0])
+	if err == nil {
+		f.filled, f.deferred = true, f.view.DeferCommit() && f.conn.Transport() == link.QWP
+	}
+	return err
 }
 
 func isTooLarge(err error) bool {
@@ -218,12 +248,29 @@ func (f *flight) load() (bool, error) {
 	if !ok {
 		return false, nil
 	}
-	if err := f.view.Parse(e.Bytes, nil); err != nil {
-		return false, &localError{doing: "read", err: fmt.Errorf("frame %d is whole but not a message: %w", e.FSN, err)}
+	if err := f.parse(e); err != nil {
+		return false, &localError{doing: "read", err: &slot.DamageError{
+			Path: f.s.cfg.Slot.Dir(), FSN: e.FSN, Offset: -1, Reason: "the frame is whole but not a message: " + err.Error(),
+		}}
 	}
 	f.fsn = e.FSN
 	f.parts = append(f.parts[:0], qwp.WholeMessage)
 	return true, nil
+}
+
+// flagsAt is where a message has its flags.
+const flagsAt = 5
+
+// parse reads a frame; one of a group that fits no connection as if it stood
+// alone.
+func (f *flight) parse(e slot.Entry) error {
+	err := f.view.Parse(e.Bytes, e.Dict)
+	if err != nil || !f.s.ungroup || !f.view.DeferCommit() {
+		return err
+	}
+	f.single = append(f.single[:0], e.Bytes...)
+	f.single[flagsAt] &^= qwp.FlagDeferCommit
+	return f.view.Parse(f.single, e.Dict)
 }
 
 // added moves the first part of the frame into the request.
@@ -232,6 +279,7 @@ func (f *flight) added() {
 	if u.last {
 		u.rows = f.view.Info().Rows
 	}
+	f.begun = !u.last
 	f.adding = append(f.adding, u)
 	f.parts = f.parts[1:]
 }
@@ -248,12 +296,18 @@ func (f *flight) split(cause error) error {
 }
 
 func (f *flight) send(ctx context.Context) error {
+	r, filled := request{units: f.adding, deferred: f.deferred}, f.filled
+	f.adding, f.filled, f.deferred = nil, false, false
+	if !filled {
+		f.settle(r.units) // nothing is on its way: the window of ILP is one request
+		return nil
+	}
 	seq, err := f.conn.Send(ctx)
 	if err != nil {
 		return err
 	}
-	f.fifo = append(f.fifo, request{seq: seq, units: f.adding})
-	f.adding = nil
+	r.seq = seq
+	f.fifo = append(f.fifo, r)
 	return nil
 }
 
@@ -266,13 +320,18 @@ func (f *flight) take(a answer) error {
 		return a.outcome.Refusal
 	}
 	for len(f.fifo) > 0 && f.fifo[0].seq <= a.outcome.Seq {
-		for _, u := range f.fifo[0].units {
-			if u.last {
-				f.s.settle(u.fsn, u.rows)
-				f.acked++
-			}
-		}
+		f.settle(f.fifo[0].units)
 		f.fifo = f.fifo[1:]
 	}
 	return nil
+}
+
+// settle settles the frames whose last part is among units.
+func (f *flight) settle(units []unit) {
+	for _, u := range units {
+		if u.last {
+			f.s.settle(u.fsn, u.rows)
+			f.acked++
+		}
+	}
 }

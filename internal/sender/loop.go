@@ -16,6 +16,7 @@ import (
 func (s *Sender) run(ctx context.Context) {
 	defer close(s.done)
 	cursor := s.cfg.Slot.NewCursor()
+	defer cursor.Close()
 	wait := backoff{initial: s.cfg.InitialBackoff, max: s.cfg.MaxBackoff, rand: s.cfg.Rand}
 	for s.awaitFrames(ctx) {
 		progressed, err := s.session(ctx, cursor)
@@ -52,26 +53,41 @@ func (s *Sender) awaitFrames(ctx context.Context) bool {
 }
 
 // session makes one connection and serves it until it ends. It tells whether
-// the server took anything, and why it ended.
+// there was progress, and why it ended.
 func (s *Sender) session(ctx context.Context, cursor *slot.Cursor) (progressed bool, err error) {
 	conn, err := s.cfg.Link.Connect(ctx)
 	if err != nil {
 		return false, err
 	}
-	s.connected(conn)
-	f := newFlight(s, conn, cursor)
+	f := newFlight(s, conn, cursor, s.connected(conn))
 	err = f.serve(ctx)
 	if refusal := f.close(); refusal != nil && errors.Is(err, link.ErrReconnect) {
 		err = refusal // which is why the connection had served its time
 	}
+	s.disconnected()
+	if f.acked == 0 && f.inGroup() && errors.Is(err, link.ErrReconnect) {
+		s.cfg.Log.Warn("a group of frames is too large for one connection; they are committed one by one",
+			"slot", s.cfg.Slot.Dir(), "frames", len(f.fifo))
+		s.ungroup = true
+		return true, err
+	}
 	return f.acked > 0, err
 }
 
-func (s *Sender) connected(conn link.Conn) {
+// connected returns what Recycle closes.
+func (s *Sender) connected(conn link.Conn) (recycle <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state.Connected, s.state.Transport, s.state.Host = true, conn.Transport(), conn.Host()
 	s.state.Connects++
+	s.recycle = make(chan struct{})
+	return s.recycle
+}
+
+func (s *Sender) disconnected() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state.Connected, s.recycle = false, nil
 }
 
 // lost notes the end of a connection or attempt. With nothing pending it is no
@@ -80,21 +96,22 @@ func (s *Sender) connected(conn link.Conn) {
 // once a minute.
 func (s *Sender) lost(err error) {
 	var refusal *link.Refusal
-	pending := s.cfg.Slot.Stats().Pending
+	st := s.cfg.Slot.Stats()
+	pending := st.PendingFrames > 0
 	s.mu.Lock()
 	first := s.state.Since.IsZero()
 	same := s.state.LastError != nil && s.state.LastError.Error() == err.Error()
-	s.state.Connected, s.state.LastError = false, err
+	s.state.LastError = err
 	if errors.As(err, &refusal) {
 		s.state.Refusals++
 	}
-	if first && pending > 0 {
+	if first && pending {
 		s.state.Since = time.Now()
 	}
 	s.mu.Unlock()
-	if pending > 0 && (first || !same && time.Since(s.logged) >= time.Minute) {
+	if pending && (first || !same && time.Since(s.logged) >= time.Minute) {
 		s.logged = time.Now()
-		s.cfg.Log.Warn(inWords(err), "error", err, "slot", s.cfg.Slot.Dir(), "pending_rows", pending)
+		s.cfg.Log.Warn(inWords(err), "error", err, "slot", s.cfg.Slot.Dir(), "pending_rows", st.Pending)
 	}
 }
 
@@ -129,6 +146,7 @@ func (s *Sender) settle(fsn slot.FSN, rows int) {
 			"slot", s.cfg.Slot.Dir(), "fsn", int64(fsn), "error", err)
 	}
 	s.unnoted = err != nil
+	s.ungroup = false
 	if since := s.madeProgress(); !since.IsZero() {
 		st := s.State()
 		s.cfg.Log.Info("rows are taken again", "host", st.Host, "transport", st.Transport.String(),

@@ -4,6 +4,11 @@
 // watermark, sends them as units, and settles what the server took. Whatever
 // goes wrong, it drops the connection, goes back to the watermark and tries
 // again for ever; frames leave the slot only by an ack.
+//
+// The slots of other clients may hold deferred groups: frames that the server
+// commits, and acks, with the last of them. They travel on one connection, and
+// none is settled before the last one is. Line protocol has no such thing: there
+// each request is committed by itself, and settled as it is acked.
 package sender
 
 import (
@@ -22,9 +27,22 @@ type Dialer interface {
 	Connect(ctx context.Context) (link.Conn, error)
 }
 
+// Store is a slot as a sender sees it: *slot.Slot or *slot.Foreign.
+type Store interface {
+	Dir() string
+	// Stats counts what is pending; without I/O.
+	Stats() slot.Stats
+	// Changed returns a channel that closes at the next publish.
+	Changed() <-chan struct{}
+	// NewCursor returns a cursor before the first frame that is not settled.
+	NewCursor() *slot.Cursor
+	// Settle says that the server took all rows of a frame.
+	Settle(fsn slot.FSN, rows int, as slot.Settlement) error
+}
+
 // Config says what to send where. All fields but Log are required.
 type Config struct {
-	Slot *slot.Slot
+	Slot Store
 	Link Dialer
 	// InitialBackoff and MaxBackoff bound the wait between attempts, which is
 	// drawn from the whole range between zero and the doubling bound.
@@ -42,6 +60,7 @@ type State struct {
 	// Connects counts connections made, Refusals answers that were no ack.
 	Connects, Refusals int64
 	// LastError is why the last connection or attempt ended; nil in health.
+	// Damage tells whether waiting can help.
 	LastError error
 	// Since is when the present outage began; zero when there is none.
 	Since time.Time
@@ -56,11 +75,13 @@ type Sender struct {
 	// Only the loop touches these.
 	logged  time.Time // when a failure was last logged
 	unnoted bool      // the last progress could not be noted
+	ungroup bool      // the next group is too large for any connection
 
 	// mu guards what follows. Nothing that can block runs while it is held.
 	mu      sync.Mutex
 	state   State
 	settled chan struct{} // closed and replaced whenever a frame is settled
+	recycle chan struct{} // closed to have the connection replaced; nil without one
 }
 
 // Start begins to forward.
@@ -81,11 +102,23 @@ func (s *Sender) Stop() {
 	<-s.done
 }
 
+// Recycle gives up the present connection in an orderly way: what is on its way
+// is answered first, and a group is finished. The next one is made when there is
+// something to send. It does nothing without a connection, and does not wait.
+func (s *Sender) Recycle() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.recycle != nil {
+		close(s.recycle)
+		s.recycle = nil
+	}
+}
+
 // Drain waits until the slot has nothing pending, or ctx ends.
 func (s *Sender) Drain(ctx context.Context) error {
 	for {
-		progress := s.progress()
-		if s.cfg.Slot.Stats().Pending == 0 {
+		progress := s.Progress()
+		if s.cfg.Slot.Stats().PendingFrames == 0 {
 			return nil
 		}
 		select {
@@ -105,8 +138,16 @@ func (s *Sender) State() State {
 	return s.state
 }
 
-// progress returns a channel that closes when the next frame is settled.
-func (s *Sender) progress() <-chan struct{} {
+// Damage says whether an error, such as State.LastError, is damage of the slot
+// itself, which no server and no waiting can mend. Trouble with reading the disk
+// is none.
+func Damage(err error) bool {
+	var wound *slot.DamageError
+	return errors.As(err, &wound)
+}
+
+// Progress returns a channel that closes when the next frame is settled.
+func (s *Sender) Progress() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.settled

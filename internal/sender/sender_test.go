@@ -103,6 +103,7 @@ type server struct {
 	mu       sync.Mutex
 	rows     []int64
 	connects []time.Time
+	conns    []*conn
 	window   int
 	maxRows  int // of a request; more is too large
 	frames   int // of a request; default 1
@@ -136,7 +137,11 @@ func (s *server) Connect(context.Context) (link.Conn, error) {
 			return nil, err
 		}
 	}
-	return &conn{srv: s, n: n, out: make(chan link.Outcome, 100), closed: make(chan struct{})}, nil
+	c := &conn{srv: s, n: n, out: make(chan link.Outcome, 100), closed: make(chan struct{})}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conns = append(s.conns, c)
+	return c, nil
 }
 
 type conn struct {
@@ -169,7 +174,7 @@ func (c *conn) Add(v *qwp.View, p qwp.Part) error {
 	var row qwp.Row
 	var ids []int64
 	for r := range t.All(first, last, &row) {
-		ids = append(ids, r.Cells[0].Int())
+		ids = append(ids, r.Cells[len(r.Cells)-1].Int())
 	}
 	if c.srv.add != nil {
 		if err := c.srv.add(c.n, ids); err != nil {

@@ -4,6 +4,7 @@ package questdb_sf
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -29,6 +30,8 @@ type Options struct {
 
 	SFDir             string          `toml:"sf_dir"`
 	SenderID          string          `toml:"sender_id"`
+	SFDestination     string          `toml:"sf_destination"`
+	DrainOrphans      bool            `toml:"drain_orphans"`
 	SFDurability      string          `toml:"sf_durability"`
 	SFSyncInterval    config.Duration `toml:"sf_sync_interval"`
 	SFMaxTotalBytes   config.Size     `toml:"sf_max_total_bytes"`
@@ -36,6 +39,7 @@ type Options struct {
 	SFAppendDeadline  config.Duration `toml:"sf_append_deadline"`
 	LockTimeout       config.Duration `toml:"lock_timeout"`
 
+	SenderPoolMax           int             `toml:"sender_pool_max"`
 	Transport               string          `toml:"transport"`
 	Compression             string          `toml:"compression"`
 	ConnectTimeout          config.Duration `toml:"connect_timeout"`
@@ -58,11 +62,13 @@ func New() *Output {
 	return &Output{Options: Options{
 		SFDir:                   "/var/lib/telegraf/questdb_sf",
 		SenderID:                "default",
+		DrainOrphans:            true,
 		SFDurability:            "flush",
 		SFSyncInterval:          config.Duration(time.Second),
 		SFMaxSegmentBytes:       1 << 20,
 		SFAppendDeadline:        config.Duration(2 * time.Second),
 		LockTimeout:             config.Duration(10 * time.Second),
+		SenderPoolMax:           4,
 		Transport:               "auto",
 		Compression:             "auto",
 		ConnectTimeout:          config.Duration(15 * time.Second),
@@ -81,6 +87,10 @@ func (o *Output) poolConfig() (sfpool.Config, error) {
 		URLs:                 o.URLs,
 		Dir:                  o.SFDir,
 		SenderID:             o.SenderID,
+		Destination:          o.SFDestination,
+		MaxSenders:           o.SenderPoolMax,
+		DrainOrphans:         o.DrainOrphans,
+		LockTimeout:          time.Duration(o.LockTimeout),
 		SyncInterval:         time.Duration(o.SFSyncInterval),
 		MaxSegmentBytes:      int64(o.SFMaxSegmentBytes),
 		MaxTotalBytes:        int64(o.SFMaxTotalBytes),
@@ -97,6 +107,12 @@ func (o *Output) poolConfig() (sfpool.Config, error) {
 	err := o.checkDurations()
 	if err != nil {
 		return cfg, err
+	}
+	if o.SFDir == "" {
+		return cfg, errors.New("sf_dir is missing: name the directory of the store")
+	}
+	if o.SenderPoolMax < 1 {
+		return cfg, fmt.Errorf("sender_pool_max %d: at least 1", o.SenderPoolMax)
 	}
 	if cfg.Durability, err = slot.ParseDurability(o.SFDurability); err != nil {
 		return cfg, fmt.Errorf("sf_durability: %w", err)

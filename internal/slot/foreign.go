@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: MIT
+
+package slot
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sort"
+	"sync"
+
+	"github.com/questdb-sf/questdb_sf/internal/vfs"
+)
+
+// Foreign is an open slot that another client wrote: any generation of the
+// format, G1 to G3. It is emptied and never appended to. Its segments stay as
+// they are until every frame is settled; progress stands in .qsf-state. Its
+// methods are safe for concurrent use.
+//
+// Two rights, taken in this order: settling, mu. Only mu is held for an instant.
+type Foreign struct {
+	o         Options
+	lock      *dirLock
+	target    string
+	layout    layout
+	symbols   symbols
+	end       FSN // the last frame that is to be sent
+	recovered Recovered
+	closing   sync.Once
+
+	// settling guards what notes progress.
+	settling sync.Mutex
+	state    *stateFile
+	walker   reader // over record heads, behind the watermark
+
+	// mu guards what follows.
+	mu           sync.Mutex
+	watermark    FSN
+	crc          uint32 // of the frame at the watermark
+	hasCRC       bool
+	floor        position // of the frame behind the watermark; no segment when unknown
+	settled      []interval
+	ledger       ledger
+	pendingBytes int64
+	changed      bell
+	cursors      map[*Cursor]struct{}
+	closed       bool
+}
+
+// Unfinished counts the frames at the end of a slot that wait for a commit which
+// was never written. They are never sent, and not counted elsewhere.
+type Unfinished struct{ Frames, Rows int64 }
+
+// OpenForeign locks a slot that another client wrote and recovers it by reading
+// alone: where it fails, no file of the slot has changed. Only FS, Dir and Target
+// of the options count. Besides errors of the filesystem, returned as they are,
+// it fails with *LockedError, with *DamageError for damage that no crash
+// explains, and with *ForeignError for a generation that is not known.
+func OpenForeign(o Options) (*Foreign, error) {
+	o = o.withDefaults()
+	if o.Dir == "" {
+		return nil, errors.New("slot options: no directory")
+	}
+	lock, err := lockDir(o.FS, o.Dir)
+	if locked := (*LockedError)(nil); errors.As(err, &locked) {
+		return nil, err
+	} else if err != nil {
+		return nil, fmt.Errorf("open slot %s: %w", o.Dir, err)
+	}
+	f := &Foreign{o: o, lock: lock, cursors: map[*Cursor]struct{}{}}
+	if err := f.open(); err != nil {
+		f.closeFiles()
+		return nil, errors.Join(fmt.Errorf("open slot %s: %w", o.Dir, err), lock.release())
+	}
+	return f, nil
+}
+
+// Recognize says whether Open would find another client's generation of the
+// format in a directory. It reads only; a directory that is not there is none.
+func Recognize(fsys vfs.FS, dir string) (foreign bool, err error) {
+	r := &recovery{o: Options{FS: fsys, Dir: dir}}
+	err = r.list()
+	var later *ForeignError
+	var wound *DamageError
+	switch {
+	case errors.As(err, &later):
+		return true, nil
+	case errors.As(err, &wound), errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	}
+	return false, err
+}
+
+// open does everything behind the lock.
+func (f *Foreign) open() error {
+	d := discovery{o: f.o}
+	if err := d.run(); err != nil {
+		return err
+	}
+	writePID(f.o.FS, f.o.Dir)
+	var err error
+	if f.target, err = openTarget(f.o.FS, f.o.Dir, f.o.Target); err != nil {
+		return err
+	}
+	if f.state, _, err = openState(f.o.FS, f.o.Dir, 0, true); err != nil {
+		return err
+	}
+	f.take(&d)
+	return f.sync()
+}
+
+// take takes over what was found.
+func (f *Foreign) take(d *discovery) {
+	f.layout, f.symbols, f.end = d.layout, d.symbols, d.count.end
+	f.watermark, f.crc, f.hasCRC, f.floor = d.floor.fsn, d.floor.crc, d.floor.found, d.floor.at
+	f.settled = d.floor.settled
+	f.pendingBytes = d.count.bytes
+	f.ledger = d.stored.state.ledger // zero without a state
+	f.recovered = Recovered{
+		Frames: d.frames(), Segments: len(d.layout.chain), TornBytes: d.torn, WatermarkReset: d.reset,
+	}
+	if d.stored.state.generation > 0 {
+		f.recovered.LedgerMoved = d.count.rows - f.ledger.pending()
+	}
+	f.ledger.accepted = f.ledger.gone() + d.count.rows
+}
+
+// sync makes durable what the other client may not have synced: a power cut from
+// now on is not to tear what was settled already and keep what comes after.
+func (f *Foreign) sync() error {
+	for _, g := range f.layout.chain {
+		file, err := f.o.FS.OpenFile(f.path(g.name), os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(file.Sync(), file.Close()); err != nil {
+			return err
+		}
+	}
+	return f.o.FS.SyncDir(f.o.Dir)
+}
+
+func (f *Foreign) path(name string) string { return filepath.Join(f.o.Dir, name) }
+
+// Dir returns the directory of the slot.
+func (f *Foreign) Dir() string { return f.o.Dir }
+
+// Target returns what .target says: where the rows of this slot belong.
+func (f *Foreign) Target() string { return f.target }
+
+// Unfinished tells what stands behind the last commit.
+func (f *Foreign) Unfinished() Unfinished { return f.layout.unfinished }
+
+// Err is nil: a slot that takes no appends cannot fail at them.
+func (f *Foreign) Err() error { return nil }
+
+// Changed returns a channel that is closed when the slot is: nothing is
+// published here.
+func (f *Foreign) Changed() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.changed.wait()
+}
+
+// Stats returns a snapshot. It does no I/O. Published is the last frame that is
+// to be sent; MaxBytes is 0.
+func (f *Foreign) Stats() Stats {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	st := Stats{
+		Accepted: f.ledger.accepted, Pending: f.ledger.pending(),
+		Acked: f.ledger.settled[Acked], DeadLettered: f.ledger.settled[DeadLettered],
+		Evicted: f.ledger.settled[Evicted], Quarantined: f.ledger.settled[Quarantined],
+		Unknown:      f.ledger.settled[Unknown],
+		PendingBytes: f.pendingBytes, Published: f.end, Watermark: f.watermark,
+		PendingFrames: f.pendingFrames(),
+		Segments:      len(f.layout.chain), SegmentBytes: f.layout.bytes, Recovered: f.recovered,
+	}
+	if g := f.find(f.watermark + 1); g != nil && st.PendingFrames > 0 {
+		st.OldestPendingTime, st.HasOldest = g.min, g.ok
+	}
+	return st
+}
+
+// pendingFrames needs mu.
+func (f *Foreign) pendingFrames() int64 {
+	n := max(0, int64(f.end-f.watermark))
+	for _, i := range f.settled {
+		n -= int64(i.to - i.from + 1)
+	}
+	return n
+}
+
+// find returns the segment that holds a frame; nil if none does.
+func (f *Foreign) find(fsn FSN) *segment {
+	list := f.layout.chain
+	i := sort.Search(len(list), func(i int) bool { return list[i].next() > fsn })
+	if i == len(list) || list[i].base > fsn {
+		return nil
+	}
+	return list[i]
+}
+
+// NewCursor returns a cursor before the first frame that is not settled. It is
+// closed with the slot, or by Close.
+func (f *Foreign) NewCursor() *Cursor {
+	c := &Cursor{s: f, o: f.o, r: reader{ahead: readAhead}}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	c.closed = f.closed
+	if !f.closed {
+		f.cursors[c] = struct{}{}
+	}
+	return c
+}
+
+func (f *Foreign) forget(c *Cursor) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.cursors, c)
+}
+
+func (f *Foreign) nextFor(fsn FSN) (wanted, bool, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return wanted{}, false, ErrClosed
+	}
+	fsn = f.behind(max(fsn, f.watermark+1))
+	g := f.find(fsn)
+	if g == nil || fsn > f.end {
+		return wanted{}, false, nil
+	}
+	return wanted{fsn: fsn, seg: g, end: g.end, floor: f.floor, symbols: &f.symbols}, true, nil
+}
+
+// moved is true of a frame that was settled meanwhile, and when the slot was
+// closed.
+func (f *Foreign) moved(w wanted) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.closed || f.isSettled(w.fsn)
+}
+
+// behind returns the first frame at or behind fsn that is in no interval. It
+// needs mu.
+func (f *Foreign) behind(fsn FSN) FSN {
+	i := slices.IndexFunc(f.settled, func(i interval) bool { return i.from <= fsn && fsn <= i.to })
+	if i < 0 {
+		return fsn
+	}
+	return f.settled[i].to + 1
+}
+
+// isSettled needs mu.
+func (f *Foreign) isSettled(fsn FSN) bool { return fsn <= f.watermark || f.behind(fsn) != fsn }

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: MIT
+
+package sfpool
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+// waiter is a Borrow that found no idle sender.
+type waiter struct {
+	grant chan grant // has room for the one grant it gets
+}
+
+// grant is what a waiter waits for.
+type grant struct {
+	sender *Sender
+	err    error
+}
+
+// Borrow returns an idle sender, the one with the least pending; else it opens
+// the lowest free slot, or waits for one of the others, until ctx or
+// AcquireTimeout ends. An idle sender is taken even when ctx has ended. The
+// errors are ErrClosed, *AcquireError, and what opening a slot may return, a
+// *LockedError among them.
+func (p *Pool) Borrow(ctx context.Context) (*Sender, error) {
+	s, w, err := p.request()
+	if w == nil {
+		return s, err
+	}
+	p.reprobe() // a starved borrow does not wait for the housekeeper
+	began := time.Now()
+	timeout := time.NewTimer(p.cfg.AcquireTimeout)
+	defer timeout.Stop()
+	select {
+	case g := <-w.grant:
+		return g.sender, g.err
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-timeout.C:
+		err = context.DeadlineExceeded
+	}
+	return p.giveUp(w, time.Since(began), err)
+}
+
+// request takes an idle sender, or queues.
+func (p *Pool) request() (*Sender, *waiter, error) {
+	p.mu.Lock()
+	defer p.unlock()
+	if p.closed {
+		return nil, nil, ErrClosed
+	}
+	if m := p.takeIdle(); m != nil {
+		return p.lend(m), nil, nil
+	}
+	w := &waiter{grant: make(chan grant, 1)}
+	p.waiters = append(p.waiters, w)
+	p.hire()
+	return nil, w, nil
+}
+
+// giveUp ends a wait. A sender that was granted meanwhile is taken: nothing may
+// get lost on the way.
+func (p *Pool) giveUp(w *waiter, waited time.Duration, cause error) (*Sender, error) {
+	p.mu.Lock()
+	defer p.unlock()
+	at := slices.Index(p.waiters, w)
+	if at < 0 {
+		g := <-w.grant
+		return g.sender, g.err
+	}
+	p.waiters = slices.Delete(p.waiters, at, at+1)
+	return nil, &AcquireError{
+		Waited: waited, Max: len(p.places), Cause: cause,
+		Live: p.count(live), Building: p.count(building), Closing: p.count(closing), Leaked: p.count(leaked),
+	}
+}
+
+// takeIdle removes the idle sender with the least pending, of equals the lowest.
+// WARNING: the caller must hold mu.
+func (p *Pool) takeIdle() *member {
+	if len(p.idle) == 0 {
+		return nil
+	}
+	best := 0
+	for i := 1; i < len(p.idle); i++ {
+		a, b := p.idle[i], p.idle[best]
+		if cmp.Or(cmp.Compare(a.pendingBytes(), b.pendingBytes()), cmp.Compare(a.index, b.index)) < 0 {
+			best = i
+		}
+	}
+	m := p.idle[best]
+	p.idle = slices.Delete(p.idle, best, best+1)
+	return m
+}
+
+// lend makes the handle of a borrower. WARNING: the caller must hold mu.
+func (p *Pool) lend(m *member) *Sender {
+	m.lent = &Sender{pool: p, member: m}
+	return m.lent
+}
+
+// give hands a sender to whoever waits longest, or lays it by. WARNING: the
+// caller must hold mu.
+func (p *Pool) give(m *member) {
+	m.lent = nil
+	if len(p.waiters) == 0 {
+		m.idleSince = time.Now()
+		p.idle = append(p.idle, m)
+		p.signal()
+		p.nudge()
+		return
+	}
+	p.popWaiter().grant <- grant{sender: p.lend(m)}
+}
+
+func (p *Pool) popWaiter() *waiter {
+	w := p.waiters[0]
+	p.waiters = slices.Delete(p.waiters, 0, 1)
+	return w
+}
+
+// hire starts a build for each waiter that none is under way for, and asks for
+// help where no index is free. WARNING: the caller must hold mu.
+func (p *Pool) hire() {
+	for p.hired < len(p.waiters) && !p.closed {
+		index := p.pick()
+		if index < 0 {
+			p.wanted()
+			return
+		}
+		p.move(index, building)
+		p.hired++
+		p.start(func() { p.build(index) })
+	}
+}
+
+// build opens a slot for the waiters. It runs beside them, so that a Borrow that
+// gives up returns at once and the sender is not lost.
+func (p *Pool) build(index int) {
+	m, err := p.openMember(index)
+	p.mu.Lock()
+	defer p.unlock()
+	p.hired--
+	if err == nil {
+		p.enlist(m)
+		return
+	}
+	p.move(index, free)
+	if p.ails(index, err) {
+		if p.pick() >= 0 {
+			p.hire() // the trouble is that slot's alone
+			return
+		}
+		if p.count(live)+p.count(building)+p.count(closing) > 0 {
+			p.wanted() // one of these will do
+			return
+		}
+	}
+	p.forgive()
+	if len(p.waiters) > 0 {
+		p.popWaiter().grant <- grant{err: err}
+	}
+	p.hire()
+}
+
+// ails notes an error that lies in one slot: it is held by somebody else,
+// damaged, or has rows for another destination. WARNING: the caller must hold mu.
+func (p *Pool) ails(index int, err error) bool {
+	var locked *LockedError
+	var damage *DamageError
+	var target *TargetError
+	if !errors.As(err, &locked) && !errors.As(err, &damage) && !errors.As(err, &target) {
+		return false
+	}
+	pl := &p.places[index]
+	pl.ailing = err
+	p.backlog = true // the recovery will look at it again
+	p.nudge()
+	if !pl.said {
+		pl.said = true
+		p.say(slog.LevelWarn, "a slot cannot be used now; the pool goes on with the others", "slot", p.slotName(index), "error", err)
+	}
+	return true
+}
+
+// enlist makes a built sender live. WARNING: the caller must hold mu.
+func (p *Pool) enlist(m *member) {
+	p.move(m.index, live)
+	pl := &p.places[m.index]
+	pl.member, pl.ailing, pl.said = m, nil, false
+	if p.closed {
+		p.retire(m)
+		return
+	}
+	p.give(m)
+}
+
+// retire closes a live sender, which nobody else can reach any more. WARNING:
+// the caller must hold mu.
+func (p *Pool) retire(m *member) {
+	p.move(m.index, closing)
+	p.start(func() { p.close(m) })
+}
+
+// close closes a sender whose index is closing, and frees the index if the lock
+// is proven released.
+func (p *Pool) close(m *member) {
+	doing := "close of slot " + m.name
+	var released bool
+	err := safely(doing, m.d.close)
+	_ = safely(doing, func() error { released = m.d.released(); return nil })
+	var last slotView
+	_ = safely(doing, func() error { last = m.d.view(); return nil })
+	p.mu.Lock()
+	defer p.unlock()
+	pl := &p.places[m.index]
+	pl.last = last
+	m.broken, m.lent = true, nil
+	if last.PendingFrames > 0 {
+		p.backlog = true // somebody has to see to it
+	}
+	if err != nil {
+		p.noteCloseError(m, err)
+	}
+	p.nudge() // MinSenders may want another, or the lock another look
+	if released {
+		p.move(m.index, free)
+		p.hire()
+		return
+	}
+	p.move(m.index, leaked)
+	p.say(slog.LevelWarn, "a slot is retired: its sender is closed and its lock still held; it is tried again and again",
+		"slot", m.name, "slot_index", m.index, "usable_slots", len(p.places)-p.count(leaked), "error", err)
+}
+
+// noteCloseError keeps an error for the one who closes the pool, or logs it.
+// WARNING: the caller must hold mu.
+func (p *Pool) noteCloseError(m *member, err error) {
+	if p.closed {
+		p.closeErrs = append(p.closeErrs, err)
+		return
+	}
+	p.say(slog.LevelWarn, "a sender was not closed in order; its rows stay on disk", "slot", m.name, "error", err)
+}
+
+// reprobe looks whether locks that were not released have dropped since.
+func (p *Pool) reprobe() {
+	for _, m := range p.membersIn(leaked) {
+		var released bool
+		_ = safely("look at the lock of slot "+m.name, func() error { released = m.d.released(); return nil })
+		if released {
+			p.unleak(m)
+		}
+	}
+}
+
+func (p *Pool) unleak(m *member) {
+	p.mu.Lock()
+	defer p.unlock()
+	pl := &p.places[m.index]
+	if pl.state != leaked || pl.member != m {
+		return // somebody else saw it first
+	}
+	p.move(m.index, free)
+	p.backlog = true
+	p.say(slog.LevelInfo, "the lock of a retired slot has dropped; it is used again",
+		"slot", m.name, "slot_index", m.index, "usable_slots", len(p.places)-p.count(leaked))
+	p.hire()
+	p.nudge()
+}
+
+// membersIn returns the senders whose index is in a state.
+func (p *Pool) membersIn(s state) []*member {
+	p.mu.Lock()
+	defer p.unlock()
+	var list []*member
+	for i := range p.places {
+		if p.places[i].state == s {
+			list = append(list, p.places[i].member)
+		}
+	}
+	return list
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+
+package sfpool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// returnTimeout bounds the wait for senders that are still borrowed at Close.
+const returnTimeout = 5 * time.Second
+
+// Close waits for borrowed senders until ctx ends, at most 5 s, then up to
+// CloseFlushTimeout for acks; it ends the sending and releases the slots, which
+// takes 5 s more at the most. What is not acked stays on disk for the next Open.
+// The slot of a sender that was not returned stays locked, and sends, until it
+// is; that is an error. Close may be called again, and returns what the first call returned.
+func (p *Pool) Close(ctx context.Context) error {
+	p.closeOnce.Do(func() { p.closeErr = p.shut(ctx) })
+	return p.closeErr
+}
+
+func (p *Pool) shut(ctx context.Context) error {
+	p.refuse()
+	p.gather(ctx)
+	p.drain(ctx)
+	err := p.retireAll()
+	if p.letters != nil {
+		err = errors.Join(err, p.letters.Close())
+	}
+	if p.unlockPool != nil {
+		err = errors.Join(err, p.unlockPool())
+	}
+	return err
+}
+
+// refuse ends everything that is new, and what only the pool is interested in.
+func (p *Pool) refuse() {
+	p.mu.Lock()
+	defer p.unlock()
+	p.closed = true
+	close(p.closing)
+	for len(p.waiters) > 0 {
+		p.popWaiter().grant <- grant{err: ErrClosed}
+	}
+	p.signal()
+}
+
+// gather waits for borrowed senders to come home.
+func (p *Pool) gather(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, returnTimeout)
+	defer cancel()
+	p.until(ctx, func() bool { return len(p.idle) >= p.count(live) })
+}
+
+// drain waits until nothing is pending in the senders that are home.
+func (p *Pool) drain(ctx context.Context) {
+	if p.cfg.CloseFlushTimeout < 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.CloseFlushTimeout)
+	defer cancel()
+	for _, m := range p.membersIn(live) {
+		_ = safely("drain of slot "+m.name, func() error { return drained(ctx, m.d) })
+	}
+}
+
+// drained waits until nothing is pending in a slot.
+func drained(ctx context.Context, d delegate) error {
+	for {
+		progress := d.progress()
+		if d.view().PendingFrames == 0 {
+			return nil
+		}
+		select {
+		case <-progress:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// retireAll closes what is home, all at once so that one that hangs does not
+// hold up the others, and waits for it.
+func (p *Pool) retireAll() error {
+	p.retireIdle()
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout+time.Second)
+	defer cancel()
+	p.until(ctx, func() bool { return p.tasks == 0 })
+	return p.closeResult()
+}
+
+func (p *Pool) retireIdle() {
+	p.mu.Lock()
+	defer p.unlock()
+	p.gone = true
+	for _, m := range p.idle {
+		p.retire(m)
+	}
+	p.idle = nil
+}
+
+// closeResult says what Close could not do, and what stays on disk.
+func (p *Pool) closeResult() error {
+	p.mu.Lock()
+	defer p.unlock()
+	errs := p.closeErrs
+	lost := int64(0)
+	for i := range p.places {
+		switch pl := &p.places[i]; pl.state {
+		case live:
+			errs = append(errs, fmt.Errorf("slot %s stays locked: its sender was not returned", p.slotName(i)))
+		case leaked:
+			errs = append(errs, fmt.Errorf("slot %s stays locked: its sender did not stop", p.slotName(i)))
+		case building, closing:
+			errs = append(errs, fmt.Errorf("slot %s stays locked: it is still %s", p.slotName(i), pl.state))
+		case free:
+			lost += p.leave(i)
+		}
+	}
+	if p.cfg.inRAM() && lost > 0 {
+		errs = append(errs, &LostError{Rows: lost})
+	}
+	return errors.Join(errs...)
+}
+
+// leave says which rows the next start will find.
+func (p *Pool) leave(index int) (pending int64) {
+	pending = p.places[index].last.Pending
+	if pending > 0 && !p.cfg.inRAM() {
+		p.say(slog.LevelInfo, "rows stay on disk until the next start", "slot", p.slotName(index), "pending_rows", pending)
+	}
+	return pending
+}

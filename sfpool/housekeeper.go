@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT
+
+package sfpool
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+)
+
+func (p *Pool) startHousekeeper(context.Context) error {
+	p.mu.Lock()
+	defer p.unlock()
+	p.start(p.keepHouse)
+	return nil
+}
+
+// keepHouse looks after what does not work at once, each HousekeeperInterval,
+// and sleeps as long as there is nothing of the kind: an idle pool stays idle.
+func (p *Pool) keepHouse() {
+	p.tidy()
+	var tick <-chan time.Time
+	for {
+		if tick == nil && p.restless() {
+			tick = time.After(p.cfg.HousekeeperInterval)
+		}
+		select {
+		case <-p.closing:
+			return
+		case <-p.wake:
+		case <-tick:
+			tick = nil
+			p.tidy()
+		}
+	}
+}
+
+// tidy does every chore, whatever becomes of the others.
+func (p *Pool) tidy() {
+	for _, chore := range []struct {
+		doing string
+		run   func()
+	}{
+		{"look at leaked slots", p.reprobe},
+		{"reaping", p.reap},
+		{"refill", p.refill},
+		{"recycling of connections", p.recycle},
+		{"start of the recovery", p.startRecovery},
+		{"look for orphans", p.tendOrphans},
+	} {
+		if err := safely(chore.doing, func() error { chore.run(); return nil }); err != nil {
+			p.cfg.Logger.Error("housekeeping failed; it goes on", "error", err)
+		}
+	}
+}
+
+// restless says whether there is anything to look after at the next tick.
+func (p *Pool) restless() bool {
+	connected := p.cfg.MaxLifetime > 0 && slices.ContainsFunc(p.membersIn(live), func(m *member) bool {
+		v, err := m.look()
+		return err == nil && (v.conn.Connected || v.PendingFrames > 0)
+	})
+	p.mu.Lock()
+	defer p.unlock()
+	held := p.count(live) + p.count(building)
+	p.ticking = connected || p.count(leaked) > 0 || held < p.cfg.MinSenders ||
+		p.cfg.IdleTimeout > 0 && len(p.idle) > 0 && p.count(live) > p.cfg.MinSenders ||
+		p.backlog && !p.recovery.running || p.orphansDue()
+	return p.ticking
+}
+
+// reap closes senders above MinSenders that nobody has used for IdleTimeout, the
+// highest index first. One with pending frames goes on sending.
+func (p *Pool) reap() {
+	if p.cfg.IdleTimeout < 0 {
+		return
+	}
+	for _, m := range p.reapable() {
+		since := p.idleSince(m)
+		if v, err := m.look(); err != nil || v.PendingFrames > 0 || since.IsZero() || time.Since(since) < p.cfg.IdleTimeout {
+			continue
+		}
+		p.reapOne(m, since)
+	}
+}
+
+func (p *Pool) reapable() []*member {
+	p.mu.Lock()
+	defer p.unlock()
+	list := slices.Clone(p.idle)
+	slices.SortFunc(list, func(a, b *member) int { return cmp.Compare(b.index, a.index) })
+	return list
+}
+
+// idleSince returns since when a sender is idle; zero when it is not.
+func (p *Pool) idleSince(m *member) time.Time {
+	p.mu.Lock()
+	defer p.unlock()
+	if !slices.Contains(p.idle, m) {
+		return time.Time{}
+	}
+	return m.idleSince
+}
+
+// reapOne closes a sender that is still idle since then: between the look at it
+// and now somebody may have used it.
+func (p *Pool) reapOne(m *member, since time.Time) {
+	p.mu.Lock()
+	defer p.unlock()
+	at := slices.Index(p.idle, m)
+	if at < 0 || m.idleSince != since || p.count(live) <= p.cfg.MinSenders {
+		return
+	}
+	p.idle = slices.Delete(p.idle, at, at+1)
+	p.retire(m)
+}
+
+// refill opens senders up to MinSenders.
+func (p *Pool) refill() {
+	for p.short() {
+		if err := p.addIdle(); err != nil {
+			p.refillFailed(err)
+			return
+		}
+	}
+}
+
+func (p *Pool) short() bool {
+	p.mu.Lock()
+	defer p.unlock()
+	return !p.closed && p.pick() >= 0 && p.count(live)+p.count(building) < p.cfg.MinSenders
+}
+
+func (p *Pool) refillFailed(err error) {
+	p.mu.Lock()
+	defer p.unlock()
+	if p.refillErr != err.Error() {
+		p.refillErr = err.Error()
+		p.say(slog.LevelWarn, "cannot keep sender_pool_min senders open; trying again", "error", err)
+	}
+}
+
+// recycle ends connections that have been in use for MaxLifetime. The senders
+// and their slots stay.
+func (p *Pool) recycle() {
+	if p.cfg.MaxLifetime < 0 {
+		return
+	}
+	for _, m := range p.membersIn(live) {
+		v, err := m.look()
+		if err != nil {
+			continue
+		}
+		if p.outlived(m, v) {
+			_ = safely("recycling of slot "+m.name, func() error { m.d.recycle(); return nil })
+		}
+	}
+}
+
+// outlived notes since when a connection is in use.
+func (p *Pool) outlived(m *member, v slotView) bool {
+	p.mu.Lock()
+	defer p.unlock()
+	if !v.conn.Connected || m.connects != v.conn.Connects {
+		m.connects, m.connectedAt = v.conn.Connects, time.Now()
+		return false
+	}
+	return time.Since(m.connectedAt) >= p.cfg.MaxLifetime
+}
