@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"embed"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,6 +24,9 @@ var source embed.FS
 // that QUESTDB_SF_CARGO_TARGET names, or questdb_sf-cargo in the user's cache
 // directory, and does nothing there when nothing has changed.
 func Build(ctx context.Context) (client.Program, error) {
+	if err := haveCargo(ctx); err != nil {
+		return nil, err
+	}
 	dir, err := target()
 	if err != nil {
 		return nil, fmt.Errorf("rustclient: %w", err)
@@ -45,6 +49,24 @@ func Build(ctx context.Context) (client.Program, error) {
 		return nil, fmt.Errorf("rustclient: %s in %s: %w\n%s", cmd, project, err, out)
 	}
 	return client.Program{filepath.Join(dir, "debug", "rustclient")}, nil
+}
+
+// ErrNoCargo says that there is no cargo here that can build the client. Debian's
+// is too old and no package has a newer one, so tests skip with this reason.
+var ErrNoCargo = errors.New("rustclient: needs cargo 1.91 or newer")
+
+const oldestCargo = 91 // minor version: the rust-version of questdb-rs
+
+func haveCargo(ctx context.Context) error {
+	out, err := exec.CommandContext(ctx, "cargo", "--version").Output()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNoCargo, err)
+	}
+	var minor int
+	if _, err := fmt.Sscanf(string(out), "cargo 1.%d.", &minor); err != nil || minor < oldestCargo {
+		return fmt.Errorf("%w, found %s", ErrNoCargo, bytes.TrimSpace(out))
+	}
+	return nil
 }
 
 // target returns the absolute path of cargo's target directory.

@@ -4,6 +4,7 @@ package rustclient_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -23,6 +24,9 @@ func TestRustClientRowsDecodeEqual(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	program, err := rustclient.Build(ctx)
+	if errors.Is(err, rustclient.ErrNoCargo) {
+		t.Skip(err)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
