@@ -204,24 +204,25 @@ func (p *Pool) enlist(m *member) {
 // the caller must hold mu.
 func (p *Pool) retire(m *member) {
 	p.move(m.index, closing)
-	p.start(func() { p.close(m) })
+	p.start(func() { p.closeMember(m) })
 }
 
-// close closes a sender whose index is closing, and frees the index if the lock
+// closeMember closes a sender whose index is closing, and frees the index if the lock
 // is proven released.
-func (p *Pool) close(m *member) {
+func (p *Pool) closeMember(m *member) {
 	doing := "close of slot " + m.name
 	var released bool
 	err := safely(doing, m.d.close)
 	_ = safely(doing, func() error { released = m.d.released(); return nil })
-	var last slotView
-	_ = safely(doing, func() error { last = m.d.view(); return nil })
+	last, lookErr := m.look()
 	p.mu.Lock()
 	defer p.unlock()
 	pl := &p.places[m.index]
-	pl.last = last
+	if lookErr == nil {
+		pl.last = last
+	}
 	m.broken, m.lent = true, nil
-	if last.PendingFrames > 0 {
+	if lookErr != nil || last.PendingFrames > 0 {
 		p.backlog = true // somebody has to see to it
 	}
 	if err != nil {

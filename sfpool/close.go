@@ -19,20 +19,26 @@ const returnTimeout = 5 * time.Second
 // The slot of a sender that was not returned stays locked, and sends, until it
 // is; that is an error. Close may be called again, and returns what the first call returned.
 func (p *Pool) Close(ctx context.Context) error {
-	p.closeOnce.Do(func() { p.closeErr = p.shut(ctx) })
+	p.closeOnce.Do(func() {
+		go func() {
+			defer close(p.shut)
+			p.closeErr = p.close(ctx)
+		}()
+	})
+	<-p.shut
 	return p.closeErr
 }
 
-func (p *Pool) shut(ctx context.Context) error {
+func (p *Pool) close(ctx context.Context) error {
 	p.refuse()
 	p.gather(ctx)
 	p.drain(ctx)
 	err := p.retireAll()
 	if p.letters != nil {
-		err = errors.Join(err, p.letters.Close())
+		err = errors.Join(err, safely("close of the dead letters", p.letters.Close))
 	}
 	if p.unlockPool != nil {
-		err = errors.Join(err, p.unlockPool())
+		err = errors.Join(err, safely("release of the lock of the pool", p.unlockPool))
 	}
 	return err
 }

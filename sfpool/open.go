@@ -117,10 +117,22 @@ func openSlot(p *Pool, index int) (delegate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.retarget(s, name); err != nil {
-		return nil, errors.Join(err, s.Close())
+	return p.takeOn(s, func() error {
+		p.sayRecovered(s, name)
+		return p.retarget(s, name)
+	})
+}
+
+// takeOn starts to forward a slot, or closes it if it turns out not to be ours.
+func (p *Pool) takeOn(s store, check func() error) (d delegate, err error) {
+	defer func() {
+		if d == nil {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if err := check(); err != nil {
+		return nil, err
 	}
-	p.sayRecovered(s, name)
 	return p.startWorker(s), nil
 }
 

@@ -227,6 +227,8 @@ func (p *Pool) drainOrphan(name string) {
 	p.orphans.draining--
 	k := p.orphans.known[name]
 	switch {
+	case errors.Is(err, errGone):
+		delete(p.orphans.known, name)
 	case err == nil && end == drainedAll:
 		delete(p.orphans.known, name)
 		p.say(slog.LevelInfo, "an orphan is drained", "slot", name)
@@ -320,12 +322,28 @@ func (p *Pool) adopt(name string) (delegate, error) {
 		return nil, err
 	}
 	defer func() { _ = unlock() }()
-	if reason, isFailed, err := slot.Failed(p.cfg.FS, p.path(name)); err != nil {
+	if err := p.stillOrphan(name); err != nil {
 		return nil, err
-	} else if isFailed {
-		return nil, &failedError{reason: reason}
 	}
 	return p.parts.adopt(p, name)
+}
+
+// errGone says that there is nothing left to drain.
+var errGone = errors.New("the orphan is gone")
+
+func (p *Pool) stillOrphan(name string) error {
+	has, err := holdsSegments(p.cfg.FS, p.path(name))
+	if err != nil {
+		return err
+	}
+	if !has {
+		return errGone
+	}
+	reason, isFailed, err := slot.Failed(p.cfg.FS, p.path(name))
+	if isFailed {
+		return &failedError{reason: reason}
+	}
+	return err
 }
 
 // drainAdopted empties an orphan, lets go of it when it makes no progress, and
@@ -387,11 +405,10 @@ func adoptSlot(p *Pool, name string) (delegate, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.checkTarget(s, name); err != nil {
-		return nil, errors.Join(err, s.Close())
-	}
-	p.sayUnfinished(s, name)
-	return p.startWorker(s), nil
+	return p.takeOn(s, func() error {
+		p.sayUnfinished(s, name)
+		return p.checkTarget(s, name)
+	})
 }
 
 func openAny(o slot.Options) (adopted, error) {

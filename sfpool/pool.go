@@ -35,6 +35,7 @@ type Pool struct {
 	wake      chan struct{} // for the housekeeper; has room for one
 	starve    chan struct{} // for the recovery: give your sender up; room for one
 	closeOnce sync.Once
+	shut      chan struct{} // closed when Close is through
 	closeErr  error
 
 	// mu guards every field below it. Nothing that can block runs while it is
@@ -83,6 +84,7 @@ func open(ctx context.Context, cfg Config, with parts) (*Pool, error) {
 		{"probe", p.probe},
 		{"prewarm", p.prewarm},
 		{"start of the housekeeper", p.startHousekeeper},
+		{"announcement", p.announce},
 	} {
 		if err := safely(step.doing, func() error { return step.run(ctx) }); err != nil {
 			gone, cancel := context.WithCancel(context.Background())
@@ -90,7 +92,6 @@ func open(ctx context.Context, cfg Config, with parts) (*Pool, error) {
 			return nil, errors.Join(err, p.Close(gone))
 		}
 	}
-	p.announce()
 	return p, nil
 }
 
@@ -98,12 +99,12 @@ func newPool(cfg Config, with parts) *Pool {
 	p := &Pool{
 		cfg: cfg, parts: with,
 		closing: make(chan struct{}), wake: make(chan struct{}, 1), starve: make(chan struct{}, 1),
-		changed: make(chan struct{}), places: make([]place, cfg.MaxSenders),
+		shut: make(chan struct{}), changed: make(chan struct{}), places: make([]place, cfg.MaxSenders),
 		backlog: !cfg.inRAM(),
 		orphans: orphanage{opened: time.Now(), known: map[string]*orphan{}, look: !cfg.inRAM()},
 	}
 	for i := range p.places {
-		p.places[i].state = free
+		p.places[i] = place{state: free, last: slotView{Stats: slot.Stats{Published: -1, Watermark: -1}}}
 	}
 	return p
 }
@@ -266,7 +267,7 @@ var promises = map[Durability]string{
 	DurabilityMemory: "rows are never synced: a killed process loses none, a power cut those of the last seconds",
 }
 
-func (p *Pool) announce() {
+func (p *Pool) announce(context.Context) error {
 	promise, ok := promises[p.cfg.Durability]
 	switch {
 	case p.cfg.inRAM():
@@ -277,6 +278,7 @@ func (p *Pool) announce() {
 	p.cfg.Logger.Info("store open", "sf_dir", p.cfg.Dir, "sender_id", p.cfg.SenderID, "slots", len(p.places),
 		"durability", p.cfg.Durability.String(), "promise", promise,
 		"sf_max_total_bytes", p.budget.Max(), "pending_rows", p.Stats().Pending)
+	return nil
 }
 
 // BatchBytes is how large a batch may be, by Batch.Bytes, to find room in the

@@ -19,8 +19,6 @@ type delegate interface {
 	// reserve makes room for frames of these sizes and begins an append. It waits
 	// for room until ctx ends.
 	reserve(ctx context.Context, sizes []int) (tx, error)
-	// unsound says why no more can be appended; nil in health.
-	unsound() error
 	view() slotView
 	// progress is closed when the next frame is settled.
 	progress() <-chan struct{}
@@ -60,7 +58,6 @@ type store interface {
 	sender.Store
 	Close() error
 	LockReleased() bool
-	Err() error
 }
 
 // worker is the real delegate.
@@ -91,8 +88,6 @@ func (w *worker) reserve(ctx context.Context, sizes []int) (tx, error) {
 	}
 	return t, nil
 }
-
-func (w *worker) unsound() error { return w.store.Err() }
 
 func (w *worker) view() slotView {
 	return slotView{Stats: w.store.Stats(), conn: w.loop.State()}

@@ -79,10 +79,15 @@ func (f *flight) close() (refusal error) {
 	return refusal
 }
 
+func (f *flight) serveSafely(ctx context.Context) (err error) {
+	defer caught(&err)
+	go f.receive(ctx)
+	return f.serve(ctx)
+}
+
 // serve sends and settles until the connection ends. The error says why; it is
 // never nil.
 func (f *flight) serve(ctx context.Context) error {
-	go f.receive(ctx)
 	for {
 		changed := f.s.cfg.Slot.Changed()
 		if err := f.fill(ctx); err != nil {
@@ -109,12 +114,17 @@ func (f *flight) serve(ctx context.Context) error {
 func (f *flight) receive(ctx context.Context) {
 	defer close(f.answers)
 	for {
-		o, err := f.conn.Recv(ctx)
+		o, err := f.recv(ctx)
 		f.answers <- answer{o, err}
 		if err != nil || o.Refusal != nil {
 			return
 		}
 	}
+}
+
+func (f *flight) recv(ctx context.Context) (o link.Outcome, err error) {
+	defer caught(&err)
+	return f.conn.Recv(ctx)
 }
 
 // linger takes the answers that are still on their way after sending has

@@ -28,9 +28,9 @@ import (
 	"github.com/questdb-sf/questdb_sf/testutil/qwpserver"
 )
 
-// client makes the slot of another client: one segment of frames that bring only
+// author makes the slot of another client: one segment of frames that bring only
 // their new symbols, and no .symbol-dict, for the frames have it all.
-type client struct {
+type author struct {
 	testing.TB
 	conn   qwp.ConnDict
 	frames [][]byte
@@ -38,7 +38,7 @@ type client struct {
 }
 
 // frame adds a frame of rows with ids that go on; deferred waits for a later one.
-func (c *client) frame(deferred bool, symbols ...string) {
+func (c *author) frame(deferred bool, symbols ...string) {
 	c.Helper()
 	build := qwp.NewBuilder(64 << 20)
 	for _, s := range symbols {
@@ -62,14 +62,14 @@ func (c *client) frame(deferred bool, symbols ...string) {
 }
 
 // commit adds a frame without rows.
-func (c *client) commit() {
+func (c *author) commit() {
 	msg := append([]byte("QWP1"), 1, qwp.FlagDeltaDict, 0, 0, 0, 0, 0, 0)
 	msg = append(binary.AppendUvarint(msg, uint64(c.conn.Len())), 0)
 	binary.LittleEndian.PutUint32(msg[8:], uint32(len(msg)-12))
 	c.add(false, msg)
 }
 
-func (c *client) add(deferred bool, msg []byte) {
+func (c *author) add(deferred bool, msg []byte) {
 	if deferred {
 		msg[5] |= qwp.FlagDeferCommit
 	}
@@ -77,7 +77,7 @@ func (c *client) add(deferred bool, msg []byte) {
 }
 
 // open writes the slot and opens it.
-func (c *client) open() *slot.Foreign {
+func (c *author) open() *slot.Foreign {
 	c.Helper()
 	b := append([]byte("SF01"), 1, 0, 0, 0)
 	b = append(b, make([]byte, 16)...)
@@ -145,7 +145,7 @@ func rows(srv *qwpserver.Server) []string {
 }
 
 // group adds n frames, of which only the last commits.
-func (c *client) group(n int, symbol func(i int) string) (want []string) {
+func (c *author) group(n int, symbol func(i int) string) (want []string) {
 	for i := range n {
 		want = append(want, fmt.Sprintf("%d=%s", c.next, symbol(i)))
 		c.frame(i < n-1, symbol(i))
@@ -157,7 +157,7 @@ func turns(i int) string { return "s" + strconv.Itoa(i%7) }
 
 func TestADeferredGroupGoesOutAsOneHoweverManyFramesItHas(t *testing.T) {
 	for _, n := range []int{2, 64, 65, 300} {
-		c := &client{TB: t}
+		c := &author{TB: t}
 		c.frame(false, "before")
 		want := append([]string{"0=before"}, c.group(n, turns)...)
 		want = append(want, c.group(3, turns)...)
@@ -176,7 +176,7 @@ func TestADeferredGroupGoesOutAsOneHoweverManyFramesItHas(t *testing.T) {
 
 func TestAConnectionCutInsideAGroupBringsNoRowTwice(t *testing.T) {
 	for _, at := range []int64{0, 1, 40, 78} {
-		c := &client{TB: t}
+		c := &author{TB: t}
 		want := c.group(80, turns)
 		settledInGroup := false
 		var s *slot.Foreign
@@ -197,7 +197,7 @@ func TestAConnectionCutInsideAGroupBringsNoRowTwice(t *testing.T) {
 }
 
 func TestARefusalInsideAGroupReplaysItWhole(t *testing.T) {
-	c := &client{TB: t}
+	c := &author{TB: t}
 	want := c.group(100, turns)
 	srv := qwpServer(t, qwpserver.Reject(qwp.StatusInternalError, "disk full").When(qwpserver.Seq(30)))
 	s := c.open()
@@ -209,7 +209,7 @@ func TestARefusalInsideAGroupReplaysItWhole(t *testing.T) {
 }
 
 func TestAnUnfinishedGroupIsNotSent(t *testing.T) {
-	c := &client{TB: t}
+	c := &author{TB: t}
 	want := c.group(3, turns)
 	c.frame(true, "never")
 	srv := qwpServer(t)
@@ -229,7 +229,7 @@ func TestAnUnfinishedGroupIsNotSent(t *testing.T) {
 }
 
 func TestAGroupMayEndWithAFrameWithoutRows(t *testing.T) {
-	c := &client{TB: t}
+	c := &author{TB: t}
 	c.commit()
 	c.frame(true, "a", "b")
 	c.frame(true, "c")
@@ -254,7 +254,7 @@ func TestAGroupMayEndWithAFrameWithoutRows(t *testing.T) {
 }
 
 func TestDrainWaitsForFramesWithoutRows(t *testing.T) {
-	c := &client{TB: t}
+	c := &author{TB: t}
 	c.commit()
 	srv := qwpServer(t)
 	s := c.open()
@@ -318,7 +318,7 @@ func (s *ilpServer) rows() []string {
 }
 
 func TestOverILPAGroupIsSettledAsItsRequestsAre(t *testing.T) {
-	c := &client{TB: t}
+	c := &author{TB: t}
 	want := c.group(100, turns)
 	srv := newILPServer(t)
 	srv.fail[3] = true
@@ -336,7 +336,7 @@ func TestOverILPAGroupIsSettledAsItsRequestsAre(t *testing.T) {
 // TestAGroupThatFillsTheDictionaryOfAConnectionIsSplit has more strings in one
 // group than a connection takes: whole it would be sent again for ever.
 func TestAGroupThatFillsTheDictionaryOfAConnectionIsSplit(t *testing.T) {
-	c := &client{TB: t}
+	c := &author{TB: t}
 	const frames, each = 5, 40_000
 	for i := range frames {
 		symbols := make([]string, each)

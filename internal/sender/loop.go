@@ -5,6 +5,8 @@ package sender
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/link"
@@ -55,16 +57,17 @@ func (s *Sender) awaitFrames(ctx context.Context) bool {
 // session makes one connection and serves it until it ends. It tells whether
 // there was progress, and why it ended.
 func (s *Sender) session(ctx context.Context, cursor *slot.Cursor) (progressed bool, err error) {
+	defer caught(&err)
 	conn, err := s.cfg.Link.Connect(ctx)
 	if err != nil {
 		return false, err
 	}
 	f := newFlight(s, conn, cursor, s.connected(conn))
-	err = f.serve(ctx)
+	defer s.disconnected()
+	err = f.serveSafely(ctx)
 	if refusal := f.close(); refusal != nil && errors.Is(err, link.ErrReconnect) {
 		err = refusal // which is why the connection had served its time
 	}
-	s.disconnected()
 	if f.acked == 0 && f.inGroup() && errors.Is(err, link.ErrReconnect) {
 		s.cfg.Log.Warn("a group of frames is too large for one connection; they are committed one by one",
 			"slot", s.cfg.Slot.Dir(), "frames", len(f.fifo))
@@ -72,6 +75,22 @@ func (s *Sender) session(ctx context.Context, cursor *slot.Cursor) (progressed b
 		return true, err
 	}
 	return f.acked > 0, err
+}
+
+// PanicError is a bug that was met while sending. The rows are on disk and other
+// slots have other senders, so it is tried again as after any failure.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("bug: panic: %v\n%s", e.Value, e.Stack) }
+
+// caught makes a panic the error of a function that defers it.
+func caught(err *error) {
+	if v := recover(); v != nil {
+		*err = &PanicError{Value: v, Stack: debug.Stack()}
+	}
 }
 
 // connected returns what Recycle closes.
@@ -127,7 +146,10 @@ func (e *localError) Unwrap() error { return e.err }
 func inWords(err error) string {
 	var refusal *link.Refusal
 	var local *localError
+	var bug *PanicError
 	switch {
+	case errors.As(err, &bug):
+		return "sending stopped at a bug and is tried again; rows stay on disk"
 	case errors.As(err, &refusal):
 		return "the server refused rows; they stay on disk and are offered again"
 	case errors.As(err, &local) && local.doing == "read":

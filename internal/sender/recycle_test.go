@@ -92,7 +92,7 @@ func TestRecycleFinishesTheFrameThatIsSplit(t *testing.T) {
 
 func TestRecycleFinishesTheGroup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &client{TB: t}
+		c := &author{TB: t}
 		c.group(9, turns)
 		c.group(1, turns)
 		var loop *sender.Sender
@@ -185,7 +185,7 @@ func TestDamageIsToldFromTroubleWithServerAndDisk(t *testing.T) {
 
 func TestAFrameThatIsNoMessageIsDamageOnceWhatStandsBeforeItIsSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := &client{TB: t}
+		c := &author{TB: t}
 		c.frame(false, "a")
 		c.frames = append(c.frames, []byte("these bytes are no message"))
 		c.frame(false, "b")

@@ -108,7 +108,8 @@ type server struct {
 	maxRows  int // of a request; more is too large
 	frames   int // of a request; default 1
 
-	add func(conn int, ids []int64) error // refuses a part
+	add  func(conn int, ids []int64) error // refuses a part
+	recv func(conn int)                    // is told of each Recv
 
 	refuseConnect func(n int) error                       // n counts from 1
 	answer        func(conn int, seq int64) *link.Outcome // nil: no answer
@@ -212,6 +213,9 @@ func (c *conn) Send(context.Context) (int64, error) {
 }
 
 func (c *conn) Recv(ctx context.Context) (link.Outcome, error) {
+	if c.srv.recv != nil {
+		c.srv.recv(c.n)
+	}
 	select {
 	case o := <-c.out:
 		return o, nil

@@ -16,9 +16,17 @@ import (
 )
 
 // Foreign is an open slot that another client wrote: any generation of the
-// format, G1 to G3. It is emptied and never appended to. Its segments stay as
-// they are until every frame is settled; progress stands in .qsf-state. Its
-// methods are safe for concurrent use.
+// format, G1 to G3. It is emptied and never appended to. Its files stay as they
+// are until every frame is settled; progress stands in .qsf-state. Its methods
+// are safe for concurrent use.
+//
+//	G1  segments with flags 0, .ack-watermark of 16 bytes, as ours
+//	G2  the same, and .symbol-dict: frames bring only new symbols
+//	G3  segments with flag 1, sf-manifest.bin, .ack-watermark of 8192 bytes
+//
+// Nothing in a segment tells G2 from G1, and one slot may hold frames of both. A
+// client that goes on with a slot which was emptied in part sends from its own
+// watermark on, which Close moves only at the end.
 //
 // Two rights, taken in this order: settling, mu. Only mu is held for an instant.
 type Foreign struct {
@@ -54,8 +62,8 @@ type Foreign struct {
 // was never written. They are never sent, and not counted elsewhere.
 type Unfinished struct{ Frames, Rows int64 }
 
-// OpenForeign locks a slot that another client wrote and recovers it by reading
-// alone: where it fails, no file of the slot has changed. Only FS, Dir and Target
+// OpenForeign locks a slot that another client wrote (ours are for Open) and
+// recovers it by reading alone: where it fails, no file of the slot has changed. Only FS, Dir and Target
 // of the options count. Besides errors of the filesystem, returned as they are,
 // it fails with *LockedError, with *DamageError for damage that no crash
 // explains, and with *ForeignError for a generation that is not known.
@@ -153,9 +161,6 @@ func (f *Foreign) Target() string { return f.target }
 
 // Unfinished tells what stands behind the last commit.
 func (f *Foreign) Unfinished() Unfinished { return f.layout.unfinished }
-
-// Err is nil: a slot that takes no appends cannot fail at them.
-func (f *Foreign) Err() error { return nil }
 
 // Changed returns a channel that is closed when the slot is: nothing is
 // published here.

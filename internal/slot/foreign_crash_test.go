@@ -3,6 +3,7 @@
 package slot_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
@@ -79,7 +80,7 @@ func TestEveryCrashOfAForeignCloseLeavesASlotInWhichAllIsAcked(t *testing.T) {
 			mem := list.mem(t)
 			closing, marked, states := false, false, 0
 			f := openForeign(t, vfstest.Wrap(mem, func(op vfstest.Op) error {
-				if !closing || t.Failed() {
+				if !closing || t.Failed() || op.N%thin != 0 && op.Kind != vfstest.OpRemove {
 					return nil
 				}
 				// Another client knows it with the watermark, which is the first file of theirs to change.
@@ -107,6 +108,47 @@ func TestEveryCrashOfAForeignCloseLeavesASlotInWhichAllIsAcked(t *testing.T) {
 	}
 }
 
+// TestForeignCloseSaysThatAllIsAckedInTheFormOfTheManifest stops Close before it
+// removes anything. Clients with a manifest believe no watermark of another size.
+func TestForeignCloseSaysThatAllIsAckedInTheFormOfTheManifest(t *testing.T) {
+	later := func(b []byte, at int) []byte { return b[at : at+64] }
+	for name, c := range map[string]struct {
+		files     files
+		ack, man  []byte
+		ackAt, at int
+	}{
+		"never acked":        {g3(t), watermark(4), dualFile("SFM1", 8192, 2, 4, 4), 4096, 0},
+		"acked before":       {g3(t).with(files{".ack-watermark": watermark(1)}), dualFile("AKW1", 8192, 2, 4, 0), dualFile("SFM1", 8192, 2, 4, 4), 0, 0},
+		"an older watermark": {g3(t).with(files{".ack-watermark": oldWatermark(1)}), watermark(4), dualFile("SFM1", 8192, 2, 4, 4), 4096, 0},
+		"no watermark":       {g3(t).with(files{".ack-watermark": nil}), watermark(4), dualFile("SFM1", 8192, 2, 4, 4), 4096, 0},
+		"of 128 bytes": {g3(t).with(files{"sf-manifest.bin": dualFile("SFM1", 128, 7, 0, 4)}),
+			dualFile("AKW1", 128, 1, 4, 0), dualFile("SFM1", 128, 8, 4, 4), 64, 0},
+		"G2": {g2(t), append(oldWatermark(4), make([]byte, 48)...), nil, 0, 0},
+	} {
+		mem := c.files.mem(t)
+		f := openForeign(t, vfstest.Wrap(mem, func(op vfstest.Op) error {
+			if op.Kind == vfstest.OpRemove {
+				return syscall.EIO
+			}
+			return nil
+		}))
+		do(t, settleAll(f))
+		if err := f.Close(); !errors.Is(err, syscall.EIO) || !f.LockReleased() {
+			t.Errorf("%s: %v", name, err)
+		}
+		left := mem.CrashLost()
+		if ack := append(read(t, left, ".ack-watermark"), make([]byte, 48)...); !bytes.Equal(later(ack, c.ackAt), later(c.ack, c.ackAt)) {
+			t.Errorf("%s: watermark %x, want %x", name, later(ack, c.ackAt), later(c.ack, c.ackAt))
+		}
+		if c.man == nil {
+			continue
+		}
+		if man := read(t, left, "sf-manifest.bin"); len(man) != len(c.man) || !bytes.Equal(later(man, c.at), later(c.man, c.at)) {
+			t.Errorf("%s: manifest %x", name, later(man, c.at))
+		}
+	}
+}
+
 // noLoss allows frames to be sent again.
 func noLoss(state *vfstest.Mem) error {
 	_, err := drainForeign(state)
@@ -119,7 +161,7 @@ func TestEveryCrashOfAForeignDrainLosesNothing(t *testing.T) {
 	mem := g3(t).mem(t)
 	settled := 0
 	fsys := vfstest.Wrap(mem, func(op vfstest.Op) error {
-		if t.Failed() || op.Kind == vfstest.OpRead {
+		if t.Failed() || op.Kind == vfstest.OpRead || op.N%thin != 0 {
 			return nil
 		}
 		for i, state := range crashStates(mem, op.N, 4) {
@@ -155,7 +197,7 @@ func TestForeignErrorAtEveryCallLosesNothing(t *testing.T) {
 					want, at := list.mem(t), int64(1)
 					rows, err := foreignRows(openForeign(t, want))
 					do(t, err)
-					for ; foreignErrorAt(t, list, rows, fault{at: at, forever: forever, err: bad}); at++ {
+					for ; foreignErrorAt(t, list, rows, fault{at: at, forever: forever, err: bad}); at += thin {
 						if t.Failed() {
 							return
 						}

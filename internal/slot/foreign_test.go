@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/questdb-sf/questdb_sf/internal/slot"
@@ -250,8 +251,8 @@ func TestForeignMethodsAreThoseOfASlot(t *testing.T) {
 	o.Target = "http://ours\n"
 	f, err := slot.OpenForeign(o)
 	do(t, err)
-	if f.Dir() != dir || f.Target() != "http://ours\n" || f.Err() != nil || f.LockReleased() {
-		t.Errorf("%q %q %v %t", f.Dir(), f.Target(), f.Err(), f.LockReleased())
+	if f.Dir() != dir || f.Target() != "http://ours\n" || f.LockReleased() {
+		t.Errorf("%q %q %t", f.Dir(), f.Target(), f.LockReleased())
 	}
 	if _, err := slot.OpenForeign(foreignOptions(mem)); !errors.Is(err, vfs.ErrLocked) {
 		t.Errorf("opened twice: %v", err)
@@ -306,6 +307,26 @@ func TestForeignMemoryDoesNotGrowWithTheBacklog(t *testing.T) {
 	if st := f.Stats(); st.Acked != 2400 || largest > 64<<10 {
 		t.Errorf("largest read %d, %+v", largest, st)
 	}
+}
+
+func TestForeignCursorsReadWhileFramesAreSettled(t *testing.T) {
+	f := openForeign(t, g3(t).mem(t))
+	var readers sync.WaitGroup
+	for range 4 {
+		readers.Go(func() {
+			for range 20 {
+				rows, err := foreignRows(f)
+				if err != nil || len(rows) > 0 && rows[len(rows)-1] != g3Rows[4] {
+					t.Errorf("%q, %v", rows, err)
+				}
+				balanced(t, f.Stats())
+			}
+		})
+	}
+	for fsn := range slot.FSN(4) {
+		do(t, f.Settle(fsn, 1, slot.Acked))
+	}
+	readers.Wait()
 }
 
 func TestRecognizeAgreesWithOpen(t *testing.T) {

@@ -28,13 +28,18 @@ var dictMagic = []byte("SYD1")
 // symbols is the dictionary of a slot of generation G2 or G3, in which a frame
 // brings only the strings that no frame before it brought. Ids are positions.
 // It does not change any more once the slot is open.
+//
+// The file .symbol-dict has "SYD1", u8 version 1, three zeros, and a chunk for
+// each frame that brought some: varint number of strings, varint size of them,
+// each with a varint length, u32 CRC-32C of all that. It is written before the
+// frame, but never synced: what it lacks the frames have that are still there.
 type symbols struct {
 	dict qwp.Dict
 	sums []uint32 // of the strings, to notice two strings of one id
 }
 
-// read reads .symbol-dict as far as it is whole (facts/qwp-and-slots.md
-// 3.4). A file that is none counts as absent.
+// read reads .symbol-dict as far as it is whole. A file that is none counts as
+// absent.
 func (d *symbols) read(o Options) error {
 	f, err := o.FS.OpenFile(filepath.Join(o.Dir, dictName), os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {

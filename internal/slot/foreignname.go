@@ -23,7 +23,7 @@ const (
 // LockName takes the lock of a slot by its name, in <sf_dir>/.slot-locks, which
 // is created if need be. The newest clients take it before they adopt or rename
 // a slot, because a rename moves the lock in the directory away. It fails with
-// *LockedError where it is held. release may be called again if it fails.
+// *LockedError where it is held. release drops it even where it returns an error.
 func LockName(fsys vfs.FS, sfDir, name string) (release func() error, err error) {
 	dir := filepath.Join(sfDir, locksName)
 	if err := fsys.MkdirAll(dir, 0o700); err != nil {
@@ -34,8 +34,15 @@ func LockName(fsys vfs.FS, sfDir, name string) (release func() error, err error)
 	if err != nil {
 		return nil, err
 	}
+	whole := false
+	defer func() {
+		if !whole {
+			_ = lock.abandon()
+		}
+	}()
 	writePIDOf(fsys, file)
-	return lock.release, nil
+	whole = true
+	return lock.abandon, nil
 }
 
 // Import renames the slot of another client that stands under the name of one of

@@ -20,13 +20,20 @@ const (
 
 var manifestMagic = []byte("SFM1")
 
-// dual is what a side file of G3 says: the later of its two records
-// (facts/qwp-and-slots.md 3.2 and 3.3).
+// dual is what a side file of G3 says, .ack-watermark or sf-manifest.bin: the
+// record with the larger generation, of two that are written in turn. Numbers
+// are little-endian.
+//
+//	 0  "AKW1" or "SFM1", u32 version 1, i64 generation, from 1 on
+//	16  i64 FSN of the last acked frame, or of the first that must be there
+//	24  0, or i64 FSN of the first frame of the segment that is appended to
+//	60  u32 CRC-32C of the 60 bytes before
+//
+// A record belongs to the first place if its generation is even.
 type dual struct {
-	size       int64 // of the file; 0 when it is absent
-	generation int64 // 0: it has no record
-	first      FSN   // fsn of the watermark, headBase of the manifest
-	second     FSN   // activeBase of the manifest
+	size          int64 // of the file; 0 when it is absent
+	generation    int64 // 0: it has no record
+	first, second FSN   // at 16 and at 24
 }
 
 func (d dual) valid() bool { return d.generation > 0 }

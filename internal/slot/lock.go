@@ -59,6 +59,16 @@ func (l *dirLock) release() error {
 	return l.f.Close()
 }
 
+// abandon gives the lock back where nobody works behind it: then closing the
+// file, which drops the lock whatever Unlock says, is release enough.
+func (l *dirLock) abandon() error {
+	if l.released {
+		return nil
+	}
+	l.released = true
+	return errors.Join(l.f.Unlock(), l.f.Close())
+}
+
 // writePID tells others who holds the lock. It is a help for people: failure is
 // no reason not to run.
 func writePID(fsys vfs.FS, dir string) { writePIDOf(fsys, filepath.Join(dir, lockName)) }

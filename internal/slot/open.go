@@ -33,12 +33,19 @@ func Open(o Options) (*Slot, error) {
 	}
 	s.token <- struct{}{}
 	s.account = o.Budget.open(s.yield)
+	whole := false
+	defer func() {
+		if !whole { // an error or a panic: nobody works in the slot
+			s.closeFiles()
+			s.account.close()
+			_ = lock.abandon()
+		}
+	}()
 	if err := s.open(); err != nil {
-		s.closeFiles()
-		s.account.close()
-		return nil, errors.Join(fmt.Errorf("open slot %s: %w", o.Dir, err), lock.release())
+		return nil, fmt.Errorf("open slot %s: %w", o.Dir, err)
 	}
 	s.end()
+	whole = true
 	return s, nil
 }
 
