@@ -64,9 +64,6 @@ func (p *Pool) gather(ctx context.Context) {
 
 // drain waits until nothing is pending in the senders that are home.
 func (p *Pool) drain(ctx context.Context) {
-	if p.cfg.CloseFlushTimeout < 0 {
-		return
-	}
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.CloseFlushTimeout)
 	defer cancel()
 	for _, m := range p.membersIn(live) {

@@ -212,7 +212,7 @@ func (p *Pool) watchOver(d delegate) outcome {
 			timer.Stop()
 			return ended
 		case <-timer.C:
-			if now := d.view(); now.PendingFrames == v.PendingFrames && isStuck(now.conn.LastError) {
+			if isStuck(d.view().conn.LastError) {
 				return stuck
 			}
 		}

@@ -149,7 +149,8 @@ func (s *Staged) awaitRoom(ctx context.Context) bool {
 
 const roomRetry = 100 * time.Millisecond
 
-// begin reserves room. If it panics nobody knows what it left behind.
+// begin reserves room. A refusal leaves the sender healthy; a panic, or a slot
+// that takes no more rows at all, does not.
 func (part *stagedPart) begin(ctx context.Context) (tx, error) {
 	whole := false
 	defer func() {
@@ -158,7 +159,7 @@ func (part *stagedPart) begin(ctx context.Context) (tx, error) {
 		}
 	}()
 	t, err := part.Sender.member.d.reserve(ctx, part.Batch.sizes())
-	whole = true
+	whole = err == nil || part.Sender.member.d.unsound() == nil
 	return t, err
 }
 

@@ -5,7 +5,7 @@ package sfpool
 import "context"
 
 // WaitAcked waits until the server has taken everything up to the marks, or
-// without marks everything that was stored before the call. Rows that left the
+// without marks everything that is stored in the slots this pool has opened. Rows that left the
 // slot otherwise, as dead letters, count. It fails with the error of ctx, or
 // ErrClosed when the pool is closed; the rows stay where they are.
 func (p *Pool) WaitAcked(ctx context.Context, marks ...Mark) error {

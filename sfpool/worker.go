@@ -19,6 +19,8 @@ type delegate interface {
 	// reserve makes room for frames of these sizes and begins an append. It waits
 	// for room until ctx ends.
 	reserve(ctx context.Context, sizes []int) (tx, error)
+	// unsound says why the slot takes no more rows, full or not; nil in health.
+	unsound() error
 	view() slotView
 	// progress is closed when the next frame is settled.
 	progress() <-chan struct{}
@@ -87,6 +89,13 @@ func (w *worker) reserve(ctx context.Context, sizes []int) (tx, error) {
 		return nil, err // not a nil *slot.Tx inside an interface
 	}
 	return t, nil
+}
+
+func (w *worker) unsound() error {
+	if w.slot == nil {
+		return nil
+	}
+	return w.slot.Err()
 }
 
 func (w *worker) view() slotView {

@@ -61,12 +61,13 @@ func (l *dirLock) release() error {
 
 // abandon gives the lock back where nobody works behind it: then closing the
 // file, which drops the lock whatever Unlock says, is release enough.
-func (l *dirLock) abandon() error {
+func (l *dirLock) abandon() (err error) {
 	if l.released {
 		return nil
 	}
 	l.released = true
-	return errors.Join(l.f.Unlock(), l.f.Close())
+	defer func() { err = errors.Join(err, l.f.Close()) }()
+	return l.f.Unlock()
 }
 
 // writePID tells others who holds the lock. It is a help for people: failure is
