@@ -125,7 +125,8 @@ func checkTime(t int64, unit qwp.Type) error {
 }
 
 // Reject adds a row that can never be stored to the dead letters of the batch.
-// They are written and synced together with its rows.
+// They are written and synced together with its rows; without sf_dir they are
+// only counted.
 func (b *Batch) Reject(row *Row, reason string) {
 	b.letters = deadletter.AppendLetter(b.letters, time.Now(), row, reason)
 	b.rejected++

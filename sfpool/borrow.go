@@ -129,6 +129,10 @@ func (p *Pool) popWaiter() *waiter {
 func (p *Pool) hire() {
 	for p.hired < len(p.waiters) && !p.closed {
 		index := p.pick()
+		if index < 0 && p.count(free) == len(p.places) {
+			p.forgive() // nothing else will come: tell how they fail now
+			index = p.pick()
+		}
 		if index < 0 {
 			p.wanted()
 			return
@@ -179,7 +183,7 @@ func (p *Pool) ails(index int, err error) bool {
 	}
 	pl := &p.places[index]
 	pl.ailing = err
-	p.backlog = true // the recovery will look at it again
+	p.backlog = p.backlog || !errors.As(err, &damage) // the recovery will look at it again
 	p.nudge()
 	if !pl.said {
 		pl.said = true
@@ -261,11 +265,15 @@ func (p *Pool) reprobe() {
 }
 
 func (p *Pool) unleak(m *member) {
+	last, lookErr := m.look()
 	p.mu.Lock()
 	defer p.unlock()
 	pl := &p.places[m.index]
 	if pl.state != leaked || pl.member != m {
 		return // somebody else saw it first
+	}
+	if lookErr == nil {
+		pl.last = last
 	}
 	p.move(m.index, free)
 	p.backlog = true

@@ -124,6 +124,9 @@ func (p *Pool) closeResult() error {
 			lost += p.leave(i)
 		}
 	}
+	if p.tasks > 0 && len(errs) == 0 {
+		errs = append(errs, fmt.Errorf("%d goroutines that drain orphans have not ended yet", p.tasks))
+	}
 	if p.cfg.inRAM() && lost > 0 {
 		errs = append(errs, &LostError{Rows: lost})
 	}

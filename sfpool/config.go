@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/link"
@@ -104,8 +105,9 @@ type Config struct {
 	// MaxSegmentBytes is the size of one preallocated segment file, and the
 	// limit of a frame. Default 1 MiB.
 	MaxSegmentBytes int64
-	// MaxTotalBytes caps the files of all slots together, at least two segments;
-	// each open slot may have two whatever the cap. Default: the smaller of 1 GiB
+	// MaxTotalBytes caps the segment files of all open slots together, at least
+	// two segments; each open slot may have two whatever the cap. Orphans that are
+	// being drained do not count. Default: the smaller of 1 GiB
 	// and a tenth of the filesystem; 128 MiB in RAM.
 	MaxTotalBytes int64
 	// AppendDeadline is the longest wait for room in a Flush, which the context
@@ -156,6 +158,8 @@ func (c Config) Validate() error {
 	switch {
 	case !senderID.MatchString(c.SenderID):
 		return fmt.Errorf("sender_id %q: use letters, digits, '-' and '_'", c.SenderID)
+	case strings.HasSuffix(c.SenderID, importedSuffix):
+		return fmt.Errorf("sender_id %q: the ending %q is that of slots that were renamed", c.SenderID, importedSuffix)
 	case c.MaxSegmentBytes < minSegmentBytes || c.MaxSegmentBytes > maxSegmentBytes:
 		return fmt.Errorf("sf_max_segment_bytes %d: from %d to %d", c.MaxSegmentBytes, minSegmentBytes, maxSegmentBytes)
 	case c.MaxTotalBytes != 0 && c.MaxTotalBytes < 2*c.MaxSegmentBytes:

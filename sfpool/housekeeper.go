@@ -120,8 +120,9 @@ func (p *Pool) reapOne(m *member, since time.Time) {
 // refill opens senders up to MinSenders.
 func (p *Pool) refill() {
 	for p.short() {
-		if err := p.addIdle(); err != nil {
-			p.refillFailed(err)
+		err := p.addIdle()
+		p.noteRefill(err)
+		if err != nil {
 			return
 		}
 	}
@@ -133,13 +134,18 @@ func (p *Pool) short() bool {
 	return !p.closed && p.pick() >= 0 && p.count(live)+p.count(building) < p.cfg.MinSenders
 }
 
-func (p *Pool) refillFailed(err error) {
+// noteRefill logs a failure when it is new.
+func (p *Pool) noteRefill(err error) {
 	p.mu.Lock()
 	defer p.unlock()
-	if p.refillErr != err.Error() {
-		p.refillErr = err.Error()
+	said := ""
+	if err != nil {
+		said = err.Error()
+	}
+	if said != "" && said != p.refillErr {
 		p.say(slog.LevelWarn, "cannot keep sender_pool_min senders open; trying again", "error", err)
 	}
+	p.refillErr = said
 }
 
 // recycle ends connections that have been in use for MaxLifetime. The senders

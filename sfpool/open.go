@@ -57,10 +57,6 @@ func (p *Pool) makeDir() error {
 	return p.cfg.FS.SyncDir(filepath.Dir(p.cfg.Dir))
 }
 
-// lockName is the name of the lock that a pool with this sender_id holds as long
-// as it is open. No slot can have it: a sender_id has no dot.
-func lockName(base string) string { return base + ".pool" }
-
 // lockPool takes the lock of all slots of the pool, those to come included. It is
 // tried again for a moment: a pool that looks for orphans takes it for an
 // instant, to see whether anybody holds it.
@@ -70,7 +66,7 @@ func (p *Pool) lockPool(ctx context.Context) error {
 		var locked *LockedError
 		if err == nil {
 			p.unlockPool = unlock
-			return nil
+			return writeCount(p.cfg.FS, countFile(p.cfg.Dir, p.cfg.SenderID), p.cfg.MaxSenders)
 		}
 		if !errors.As(err, &locked) {
 			return fmt.Errorf("lock the slots of sender_id %s in %s: %w", p.cfg.SenderID, p.cfg.Dir, err)
@@ -146,7 +142,7 @@ func (p *Pool) slotOptions(name string) slot.Options {
 // setAside makes room for a slot of ours where another client left one of a
 // later generation, which is drained beside it.
 func (p *Pool) setAside(name string, foreign *slot.ForeignError) error {
-	to, err := slot.Import(p.cfg.FS, p.cfg.Dir, name)
+	to, err := slot.Import(p.cfg.FS, p.cfg.Dir, name, p.target())
 	if err != nil {
 		return fmt.Errorf("set aside slot %s of another client: %w", name, err)
 	}
@@ -173,15 +169,13 @@ func (e *TargetError) Error() string {
 func inline(target string) string { return strings.Join(strings.Fields(target), ",") }
 
 // retarget compares where the slot's rows belong with where this pool sends.
-// URLs may change, and pending rows follow; a label (sf_destination) means it.
 func (p *Pool) retarget(s *slot.Slot, name string) error {
 	has, want := s.Target(), p.target()
 	if has == want {
 		return nil
 	}
 	pending := s.Stats().Pending
-	labelled := p.cfg.Destination != "" || has != "" && !strings.Contains(has, "://")
-	if pending > 0 && labelled {
+	if pending > 0 && !p.follows(has) {
 		return &TargetError{Dir: s.Dir(), Has: has, Want: want}
 	}
 	if pending > 0 {
@@ -189,6 +183,14 @@ func (p *Pool) retarget(s *slot.Slot, name string) error {
 			"slot", name, "pending_rows", pending, "from", inline(has), "to", inline(want))
 	}
 	return slot.SetTarget(p.cfg.FS, s.Dir(), want)
+}
+
+// follows says whether rows for a target may go where this pool sends: URLs may
+// change, and the rows of a slot of ours follow; a label (sf_destination) means
+// it, unless it was given to the very same URLs.
+func (p *Pool) follows(target string) bool {
+	isLabel := target != "" && !strings.Contains(target, "://")
+	return !isLabel && (p.cfg.Destination == "" || target == "" || target == p.urls())
 }
 
 func (p *Pool) sayRecovered(s *slot.Slot, name string) {

@@ -4,42 +4,14 @@ package sfpool
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
-	"github.com/questdb-sf/questdb_sf/internal/sender"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 )
-
-// managed says whether a name is that of a slot of a pool: exactly
-// <base>-<index>, the index in [0, count) and written as numbers are.
-func managed(name, base string, count int) bool {
-	b, index, ok := splitName(name)
-	return ok && b == base && index < count
-}
-
-// splitName takes <base>-<index> apart; false if the index is not canonical.
-func splitName(name string) (base string, index int, ok bool) {
-	at := strings.LastIndexByte(name, '-')
-	if at < 0 {
-		return "", 0, false
-	}
-	base, digits := name[:at], name[at+1:]
-	index, err := strconv.Atoi(digits)
-	return base, index, err == nil && index >= 0 && strconv.Itoa(index) == digits && digits != ""
-}
-
-// imported says whether a slot was renamed out of the way of ours: it was ours
-// by name, so it is drained in any case.
-func imported(name, base string) bool {
-	b, _, ok := splitName(name)
-	return ok && b == base+"-imported"
-}
 
 // orphanage is what a pool knows of slots without an owner. The mu of the pool
 // guards it.
@@ -59,7 +31,8 @@ type orphan struct {
 	next    time.Time // not tried before
 	pause   time.Duration
 	pending int64
-	said    bool
+	seen    bool   // by the present look at sf_dir
+	said    string // what was logged last
 }
 
 type orphanState uint8
@@ -96,8 +69,9 @@ func (o *orphanage) stats() []OrphanStats {
 	return list
 }
 
-// rescan is how often a pool that is written to looks for new orphans.
-const rescan = time.Minute
+// rescan is how often a pool that is written to looks for new orphans, in
+// HousekeeperIntervals.
+const rescan = 12
 
 // orphansDue says whether the housekeeper has to come back for orphans. WARNING:
 // the caller must hold mu.
@@ -107,11 +81,11 @@ func (p *Pool) orphansDue() bool {
 		return false
 	}
 	for _, k := range o.known {
-		if k.state == waiting || k.state == owned {
+		if k.state == waiting {
 			return true
 		}
 	}
-	return o.look || p.cfg.DrainOrphans && o.written
+	return o.look || o.written
 }
 
 // wrote notes that something was published: a pool that is idle does not look
@@ -144,14 +118,13 @@ func (p *Pool) mayLook() (all, ok bool) {
 	defer p.unlock()
 	o := &p.orphans
 	now := time.Now()
-	all = p.cfg.DrainOrphans && o.written && now.Sub(o.opened) >= p.cfg.LockTimeout &&
-		(o.looked.IsZero() || now.Sub(o.looked) >= rescan)
-	ok = all || o.look
+	due := o.written && now.Sub(o.opened) >= p.cfg.LockTimeout && (o.looked.IsZero() || now.Sub(o.looked) >= rescan*p.cfg.HousekeeperInterval)
+	ok = due || o.look
 	o.look = false
-	if all {
+	if due {
 		o.written, o.looked = false, now
 	}
-	return all, ok
+	return due && p.cfg.DrainOrphans, ok
 }
 
 // lookForOrphans notes the slots in sf_dir that might be orphans.
@@ -161,33 +134,63 @@ func (p *Pool) lookForOrphans(all bool) {
 		p.cfg.Logger.Warn("cannot look for orphans", "sf_dir", p.cfg.Dir, "error", err)
 		return
 	}
+	p.beginLook()
 	for _, e := range entries {
 		name := e.Name()
 		if !e.IsDir() || strings.HasPrefix(name, ".") || managed(name, p.cfg.SenderID, p.cfg.MaxSenders) ||
 			!all && !imported(name, p.cfg.SenderID) {
 			continue
 		}
-		if has, err := holdsSegments(p.cfg.FS, p.path(name)); err == nil && has {
-			p.noteOrphan(name)
+		if has, err := holdsSegments(p.cfg.FS, p.path(name)); err != nil || has {
+			p.noteOrphan(name, err)
 		}
+	}
+	if all {
+		p.endLook()
 	}
 }
 
-func (p *Pool) noteOrphan(name string) {
-	reason, isFailed, err := slot.Failed(p.cfg.FS, p.path(name))
+func (p *Pool) beginLook() {
+	p.mu.Lock()
+	defer p.unlock()
+	for _, k := range p.orphans.known {
+		k.seen = false
+	}
+}
+
+// endLook forgets what is no longer there: its owner has drained it, or somebody
+// has taken it away.
+func (p *Pool) endLook() {
+	p.mu.Lock()
+	defer p.unlock()
+	maps.DeleteFunc(p.orphans.known, func(_ string, k *orphan) bool { return !k.seen && k.state != draining })
+}
+
+// noteOrphan notes a slot that was found, or could not be looked into.
+func (p *Pool) noteOrphan(name string, err error) {
+	var reason string
+	var isFailed bool
+	if err == nil {
+		reason, isFailed, err = slot.Failed(p.cfg.FS, p.path(name))
+	}
 	p.mu.Lock()
 	defer p.unlock()
 	k := p.orphans.known[name]
 	if k == nil {
-		k = &orphan{state: waiting}
+		k = &orphan{}
 		p.orphans.known[name] = k
 	}
+	k.seen = true
 	switch {
 	case k.state == draining:
-	case err == nil && isFailed:
-		k.state, k.reason = failed, reason
-	case k.state != waiting:
+	case isFailed:
+		k.settle(failed, &failedError{reason: reason})
+		p.sayOnce(k, "an orphan was found damaged and is left alone; .failed in it says how", name, &failedError{reason: reason})
+	default:
 		k.state = waiting // what kept it may have changed
+	}
+	if err != nil {
+		p.sayOnce(k, "cannot look into a slot that may be an orphan", name, err)
 	}
 }
 
@@ -201,7 +204,7 @@ func (p *Pool) startDrainer() bool {
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.known)) {
 		k := o.known[name]
-		if (k.state == waiting || k.state == owned) && !time.Now().Before(k.next) {
+		if k.state == waiting && !time.Now().Before(k.next) {
 			k.state = draining
 			o.draining++
 			p.start(func() { p.drainOrphan(name) })
@@ -211,245 +214,24 @@ func (p *Pool) startDrainer() bool {
 	return false
 }
 
-// drainOrphan adopts an orphan and empties it.
-func (p *Pool) drainOrphan(name string) {
-	var end outcome
-	err := safely("drain of orphan "+name, func() error {
-		var err error
-		end, err = p.adoptAndDrain(name)
-		return err
-	})
-	var locked *LockedError
-	var target *TargetError
-	var broken *failedError
-	p.mu.Lock()
-	defer p.unlock()
-	p.orphans.draining--
-	k := p.orphans.known[name]
-	switch {
-	case errors.Is(err, errGone):
-		delete(p.orphans.known, name)
-	case err == nil && end == drainedAll:
-		delete(p.orphans.known, name)
-		p.say(slog.LevelInfo, "an orphan is drained", "slot", name)
-	case errors.As(err, &broken):
-		k.settle(failed, err)
-		p.sayOnce(k, "an orphan is damaged and left alone; .failed in it says how", name, err)
-	case errors.As(err, &target):
-		k.settle(held, err)
-		p.sayOnce(k, "an orphan belongs to another destination and is left alone", name, err)
-	case errors.As(err, &locked):
-		k.again(owned, err, p.cfg.HousekeeperInterval)
-	default:
-		k.again(waiting, err, p.cfg.HousekeeperInterval)
-		p.sayOnce(k, "an orphan could not be drained; trying again", name, err)
-	}
-	p.nudge()
-	p.signal()
-}
-
-// failedError is what .failed in an orphan says.
-type failedError struct{ reason string }
-
-func (e *failedError) Error() string { return e.reason }
-
-// sayOnce logs what keeps an orphan. WARNING: the caller must hold mu.
+// sayOnce logs what keeps an orphan, unless it is only held by somebody.
+// WARNING: the caller must hold mu.
 func (p *Pool) sayOnce(k *orphan, text, name string, err error) {
-	if !k.said && err != nil {
-		k.said = true
-		p.say(slog.LevelWarn, text, "slot", name, "error", err)
+	if err == nil || k.said == err.Error() || errors.As(err, new(*LockedError)) {
+		return
 	}
+	k.said = err.Error()
+	p.say(slog.LevelWarn, text, "slot", name, "error", err)
 }
 
-func (k *orphan) settle(s orphanState, err error) { k.state, k.reason = s, err.Error() }
+func (k *orphan) settle(s orphanState, err error) { k.state, k.reason, k.pause = s, err.Error(), 0 }
 
 // again lets an orphan wait, longer each time.
-func (k *orphan) again(s orphanState, err error, interval time.Duration) {
-	k.state, k.reason = s, ""
+func (k *orphan) again(err error, interval time.Duration) {
+	k.state, k.reason = waiting, ""
 	if err != nil {
 		k.reason = err.Error()
 	}
 	k.pause = min(max(interval, 2*k.pause), maxPause*interval)
 	k.next = time.Now().Add(k.pause)
-}
-
-// adoptAndDrain opens an orphan, unless a living pool will see to it, and empties
-// it. Damage in it is written down there.
-func (p *Pool) adoptAndDrain(name string) (outcome, error) {
-	if err := p.livingOwner(name); err != nil {
-		return stuck, err
-	}
-	d, err := p.adopt(name)
-	if err == nil {
-		return p.drainAdopted(name, d)
-	}
-	var damage *DamageError
-	if errors.As(err, &damage) {
-		err = p.fail(name, err)
-	}
-	return stuck, err
-}
-
-// fail writes into an orphan why nobody shall try again.
-func (p *Pool) fail(name string, why error) error {
-	if err := slot.MarkFailed(p.cfg.FS, p.path(name), why.Error()); err != nil {
-		return errors.Join(why, err)
-	}
-	return &failedError{reason: why.Error()}
-}
-
-// livingOwner fails with a LockedError if a pool whose slot this could be is
-// open. One look at a time: two would take each other for that pool.
-func (p *Pool) livingOwner(name string) error {
-	base, _, ok := splitName(name)
-	if !ok || base == p.cfg.SenderID {
-		return nil
-	}
-	p.probing.Lock()
-	defer p.probing.Unlock()
-	unlock, err := slot.LockName(p.cfg.FS, p.cfg.Dir, lockName(base))
-	if err != nil {
-		return err
-	}
-	return unlock()
-}
-
-// adopt opens an orphan under the lock of its name, so that nobody renames it
-// meanwhile, or has just found it damaged.
-func (p *Pool) adopt(name string) (delegate, error) {
-	unlock, err := slot.LockName(p.cfg.FS, p.cfg.Dir, name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = unlock() }()
-	if err := p.stillOrphan(name); err != nil {
-		return nil, err
-	}
-	return p.parts.adopt(p, name)
-}
-
-// errGone says that there is nothing left to drain.
-var errGone = errors.New("the orphan is gone")
-
-func (p *Pool) stillOrphan(name string) error {
-	has, err := holdsSegments(p.cfg.FS, p.path(name))
-	if err != nil {
-		return err
-	}
-	if !has {
-		return errGone
-	}
-	reason, isFailed, err := slot.Failed(p.cfg.FS, p.path(name))
-	if isFailed {
-		return &failedError{reason: reason}
-	}
-	return err
-}
-
-// drainAdopted empties an orphan, lets go of it when it makes no progress, and
-// closes it.
-func (p *Pool) drainAdopted(name string, d delegate) (end outcome, err error) {
-	defer func() {
-		if closeErr := safely("close of orphan "+name, d.close); closeErr != nil {
-			end, err = stuck, errors.Join(err, closeErr)
-		}
-	}()
-	last, since := int64(-1), time.Now()
-	for {
-		progress := d.progress()
-		v := d.view()
-		p.orphanPending(name, v.Pending)
-		if v.PendingFrames != last {
-			last, since = v.PendingFrames, time.Now()
-		}
-		switch {
-		case v.PendingFrames == 0:
-			return drainedAll, nil
-		case sender.Damage(v.conn.LastError):
-			return stuck, p.fail(name, v.conn.LastError)
-		case !v.conn.Connected && time.Since(since) >= orphanPatience:
-			return stuck, errors.Join(fmt.Errorf("no progress for %s", orphanPatience), v.conn.LastError)
-		}
-		if !p.pause(progress, min(p.cfg.HousekeeperInterval, orphanPatience)) {
-			return ended, nil
-		}
-	}
-}
-
-// pause waits for progress, but not long; false when the pool closes.
-func (p *Pool) pause(progress <-chan struct{}, long time.Duration) bool {
-	timer := time.NewTimer(long)
-	defer timer.Stop()
-	select {
-	case <-progress:
-	case <-timer.C:
-	case <-p.closing:
-		return false
-	}
-	return true
-}
-
-// orphanPatience is how long a drainer keeps an orphan that makes no progress.
-// Its owner may want it back.
-const orphanPatience = 30 * time.Second
-
-func (p *Pool) orphanPending(name string, rows int64) {
-	p.mu.Lock()
-	defer p.unlock()
-	p.orphans.known[name].pending = rows
-}
-
-// adoptSlot is the real way to open an orphan, of ours or of another client.
-func adoptSlot(p *Pool, name string) (delegate, error) {
-	s, err := openAny(p.slotOptions(name))
-	if err != nil {
-		return nil, err
-	}
-	return p.takeOn(s, func() error {
-		p.sayUnfinished(s, name)
-		return p.checkTarget(s, name)
-	})
-}
-
-func openAny(o slot.Options) (adopted, error) {
-	s, err := slot.Open(o)
-	var foreign *slot.ForeignError
-	if errors.As(err, &foreign) {
-		return slot.OpenForeign(o)
-	}
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-// adopted is an orphan, of ours or of another client.
-type adopted interface {
-	store
-	Target() string
-}
-
-// checkTarget refuses a slot whose rows belong elsewhere. One of an official
-// client, which writes no .target, counts as ours and becomes it.
-func (p *Pool) checkTarget(s adopted, name string) error {
-	has, want := s.Target(), p.target()
-	if has == want {
-		return nil
-	}
-	if has != "" {
-		return &TargetError{Dir: s.Dir(), Has: has, Want: want}
-	}
-	p.cfg.Logger.Info("an orphan without .target is drained to the destination of this pool", "slot", name, "destination", inline(want))
-	return slot.SetTarget(p.cfg.FS, s.Dir(), want)
-}
-
-// sayUnfinished tells of rows that another client never finished: it would not
-// have sent them either.
-func (p *Pool) sayUnfinished(s adopted, name string) {
-	f, ok := s.(*slot.Foreign)
-	if !ok || f.Unfinished().Frames == 0 {
-		return
-	}
-	p.cfg.Logger.Warn("an orphan ends in a transaction that was never committed; its rows are not sent",
-		"slot", name, "frames", f.Unfinished().Frames, "rows", f.Unfinished().Rows)
 }

@@ -257,6 +257,10 @@ func (p *Pool) target() string {
 	if p.cfg.Destination != "" {
 		return p.cfg.Destination + "\n"
 	}
+	return p.urls()
+}
+
+func (p *Pool) urls() string {
 	urls := slices.Clone(p.cfg.URLs)
 	slices.Sort(urls)
 	return strings.Join(urls, "\n") + "\n"
@@ -281,9 +285,13 @@ func (p *Pool) announce(context.Context) error {
 	return nil
 }
 
-// BatchBytes is how large a batch may be, by Batch.Bytes, to find room in the
-// slots whenever they are drained.
-func (p *Pool) BatchBytes() int { return int(min(p.budget.Max()/4, 1<<30)) }
+// BatchBytes is how large a batch may be, by Batch.Bytes, to find room in one
+// slot whenever all are drained: each other one may hold on to a segment.
+func (p *Pool) BatchBytes() int {
+	segment := p.cfg.MaxSegmentBytes
+	free := p.budget.Max() - int64(len(p.places))*segment
+	return int(min(max(free/4, segment/2), 1<<30))
+}
 
 // DeadLetterPath returns the file that keeps rows which can never be stored;
 // "" without sf_dir.

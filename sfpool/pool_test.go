@@ -6,13 +6,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -68,6 +66,13 @@ func serve(t testing.TB) *qwpserver.Server {
 func batch(t testing.TB, p *sfpool.Pool, first, n int) *sfpool.Batch {
 	t.Helper()
 	b := p.NewBatch()
+	add(t, b, first, n)
+	return b
+}
+
+// add adds n rows to a batch.
+func add(t testing.TB, b *sfpool.Batch, first, n int) {
+	t.Helper()
 	for id := first; id < first+n; id++ {
 		var r sfpool.Row
 		r.Reset("t")
@@ -78,7 +83,6 @@ func batch(t testing.TB, p *sfpool.Pool, first, n int) *sfpool.Batch {
 			t.Fatal(err)
 		}
 	}
-	return b
 }
 
 func flush(t testing.TB, p *sfpool.Pool, b *sfpool.Batch) {
@@ -180,18 +184,6 @@ func TestATornTailIsCutAndSaid(t *testing.T) {
 	}
 }
 
-func TestASecondPoolOnTheSlotFailsAtOnceAndNamesTheHolder(t *testing.T) {
-	cfg := config(t, nowhere)
-	open(t, cfg)
-	_, err := sfpool.Open(context.Background(), cfg)
-	var locked *sfpool.LockedError
-	if !errors.As(err, &locked) || locked.PID != os.Getpid() || !strings.Contains(err.Error(), "default-0") {
-		t.Errorf("error %v", err)
-	}
-	cfg.SenderID = "other"
-	open(t, cfg)
-}
-
 func TestAFullStoreRefusesTheBatchWholeAndTakesItWhenThereIsRoom(t *testing.T) {
 	srv := serve(t)
 	srv.Stop()
@@ -215,83 +207,6 @@ func TestAFullStoreRefusesTheBatchWholeAndTakesItWhenThereIsRoom(t *testing.T) {
 	arrived(t, srv, rows)
 	flush(t, p, batch(t, p, rows, 1000))
 	arrived(t, srv, rows+1000)
-}
-
-// A batch whose Flush failed is flushed again by its owner, as Telegraf does.
-func TestWhicheverDiskCallFailsTheRetriedBatchArrivesOnce(t *testing.T) {
-	calls := 0
-	for failAt := int64(1); ; failAt++ {
-		if !failingFlush(t, failAt) {
-			break
-		}
-		calls++
-	}
-	if calls < 5 {
-		t.Errorf("only %d calls to fail", calls)
-	}
-	t.Logf("%d disk calls failed in turn", calls)
-}
-
-// failingFlush fails the nth call to the disk of a flush, and tells whether the
-// flush made so many.
-func failingFlush(t *testing.T, n int64) (failed bool) {
-	srv := serve(t)
-	defer srv.Close()
-	srv.Stop()
-	var count, at atomic.Int64
-	cfg := config(t, srv.URL())
-	cfg.Dir = "/sf"
-	cfg.Durability = sfpool.DurabilityFlush
-	cfg.MaxSegmentBytes = 64 << 10
-	cfg.FS = vfstest.Wrap(vfstest.NewMem(), func(op vfstest.Op) error {
-		if at.Load() > 0 && count.Add(1) == at.Load() {
-			return fmt.Errorf("%v %s: %w", op.Kind, op.Path, syscall.EIO)
-		}
-		return nil
-	})
-	p := open(t, cfg)
-	defer closePool(t, p)
-	flush(t, p, batch(t, p, 0, 3000))
-	b := batch(t, p, 3000, 4000)
-	b.Reject(&sfpool.Row{Table: "t"}, "a dead letter takes part")
-	at.Store(n)
-	err := tryFlush(p, b)
-	at.Store(0)
-	failed = count.Load() >= n
-	if err != nil {
-		if tryFlush(p, b) != nil { // a slot that cannot even undo needs a restart
-			closePool(t, p)
-			p = open(t, cfg)
-			flush(t, p, b)
-		}
-	}
-	if err := srv.Restart(); err != nil {
-		t.Fatal(err)
-	}
-	arrived(t, srv, 7000)
-	return failed
-}
-
-func TestBorrowWaitsForAReturnUntilItsContextEnds(t *testing.T) {
-	p := open(t, config(t, nowhere))
-	s, err := p.Borrow(context.Background())
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Millisecond)
-	defer cancel()
-	if _, err := p.Borrow(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("error %v", err)
-	}
-	s.Return()
-	ended, stop := context.WithCancel(context.Background())
-	stop()
-	for range 100 { // who does not want to wait passes such a context
-		if s, err = p.Borrow(ended); err != nil {
-			t.Fatal(err)
-		}
-		s.Return()
-	}
 }
 
 func TestAPanicInAnAppendLeavesTheSlotUsableAndClosable(t *testing.T) {

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/questdb-sf/questdb_sf/internal/link"
 	"github.com/questdb-sf/questdb_sf/internal/sender"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
@@ -20,6 +19,7 @@ import (
 // more connections than the work.
 type recovery struct {
 	running bool
+	first   int           // where the next pass begins; the recovery's own
 	notYet  time.Time     // no pass before
 	pause   time.Duration // after a pass that could not do everything
 	said    string        // the failure that was logged last
@@ -66,12 +66,15 @@ func (p *Pool) recoverSlots() {
 }
 
 // recoverPass goes over the indices once. whole is false when slots were passed
-// over; an error ends the pass.
+// over; an error ends the pass, and the next one begins behind that slot, or the
+// others would never have their turn.
 func (p *Pool) recoverPass() (whole bool, _ error) {
 	whole = true
-	for index := range p.places {
+	for n := range p.places {
+		index := (p.recovery.first + n) % len(p.places)
 		done, err := p.recoverIndex(index)
 		if err != nil {
+			p.recovery.first = index + 1
 			return false, err
 		}
 		whole = whole && done
@@ -96,7 +99,7 @@ func (p *Pool) recoverIndex(index int) (done bool, _ error) {
 	m, err := p.openMember(index)
 	if err != nil {
 		if p.unclaim(index, err) {
-			return false, nil
+			return errors.As(err, new(*DamageError)), nil // which does not mend by itself
 		}
 		return false, err
 	}
@@ -131,6 +134,7 @@ func (p *Pool) attach(m *member) {
 	defer p.unlock()
 	pl := &p.places[m.index]
 	pl.member, pl.ailing, pl.said = m, nil, false
+	p.signal()
 }
 
 // unclaim frees it again. passing says that the trouble is that slot's alone.
@@ -212,7 +216,7 @@ func (p *Pool) watchOver(d delegate) outcome {
 			timer.Stop()
 			return ended
 		case <-timer.C:
-			if isStuck(d.view().conn.LastError) {
+			if sender.Stuck(d.view().conn.LastError) {
 				return stuck
 			}
 		}
@@ -244,13 +248,4 @@ func (p *Pool) finish(m *member) {
 		pl := &p.places[m.index]
 		return pl.state != closing || pl.member != m
 	})
-}
-
-// isStuck says whether what keeps a slot from moving on lies in it, or in what
-// the server thinks of its rows, and not in the connection.
-func isStuck(err error) bool {
-	var refusal *link.Refusal
-	var tooLarge *link.TooLargeError
-	var unsupported *link.UnsupportedError
-	return sender.Damage(err) || errors.As(err, &refusal) || errors.As(err, &tooLarge) || errors.As(err, &unsupported)
 }

@@ -166,10 +166,17 @@ func (part *stagedPart) begin(ctx context.Context) (tx, error) {
 // Sync makes the batches as durable as the pool promises, and their dead letters
 // durable in any case.
 func (s *Staged) Sync() error {
+	s.mustBeOpen("Sync")
 	if err := s.each("sync", func(part *stagedPart) error { return part.tx.Sync() }); err != nil {
 		return err
 	}
 	return s.syncLetters()
+}
+
+func (s *Staged) mustBeOpen(doing string) {
+	if s.ended {
+		panic("bug: " + doing + " after the end of the Staged")
+	}
 }
 
 // syncLetters writes the dead letters of all batches at once. A batch that has
@@ -179,10 +186,10 @@ func (s *Staged) syncLetters() error {
 	for i := range s.parts {
 		letters = append(letters, s.parts[i].Batch.letters...)
 	}
-	if len(letters) == 0 || s.pool.letters == nil {
+	if len(letters) == 0 {
 		return nil
 	}
-	if err := s.pool.letters.Append(letters); err != nil {
+	if err := s.pool.keepLetters(letters); err != nil {
 		return err
 	}
 	for i := range s.parts {
@@ -191,9 +198,18 @@ func (s *Staged) syncLetters() error {
 	return nil
 }
 
+func (p *Pool) keepLetters(letters []byte) error {
+	if p.letters == nil {
+		p.cfg.Logger.Warn("rows that can never be stored are dropped: there is no sf_dir for a dead-letter file")
+		return nil
+	}
+	return p.letters.Append(letters)
+}
+
 // Publish makes the batches visible to the send loops. It cannot fail; if a bug
 // makes it panic, every other batch is published all the same.
 func (s *Staged) Publish() {
+	s.mustBeOpen("Publish")
 	s.ended = true
 	err := s.each("publish", func(part *stagedPart) error {
 		defer func() { _ = part.tx.Rollback() }() // nothing to do, unless it panicked

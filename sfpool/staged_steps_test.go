@@ -121,7 +121,7 @@ func TestEachStepOfAFlushEndsInAllShardsBeforeTheNextBegins(t *testing.T) {
 	before := -1
 	for step, want := range map[string]int{"reserve": 4, "append": 4, "sync": 4, "letters": 1, "publish": 4} {
 		if n := len(did.of(step)); n != want {
-			t.Errorf("%d times %s, want %d", n, step, want)
+			t.Fatalf("%d times %s, want %d", n, step, want)
 		}
 	}
 	for _, step := range []string{"reserve", "append", "sync", "letters", "publish"} {

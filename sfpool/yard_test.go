@@ -128,6 +128,24 @@ func (y *yard) failed(name string) (reason string, failed bool) {
 	return string(b), err == nil
 }
 
+// content returns every file of a slot.
+func (y *yard) content(name string) map[string]string {
+	y.t.Helper()
+	entries, err := os.ReadDir(y.path(name))
+	if err != nil {
+		y.t.Fatal(err)
+	}
+	files := map[string]string{}
+	for _, e := range entries {
+		b, err := os.ReadFile(y.path(name, e.Name()))
+		if err != nil {
+			y.t.Fatal(err)
+		}
+		files[e.Name()] = string(b)
+	}
+	return files
+}
+
 // neverFailed fails the test if any slot has .failed.
 func (y *yard) neverFailed() {
 	y.t.Helper()

@@ -28,7 +28,7 @@ type unit struct {
 // deferred is answered together with the one that commits its group.
 type request struct {
 	seq      int64
-	units    []unit
+	units    int
 	deferred bool
 }
 
@@ -42,8 +42,11 @@ type flight struct {
 	fsn    slot.FSN   // of the frame in view
 	parts  []qwp.Part // of that frame, not yet added, in order
 	spare  []qwp.Part
-	adding []unit    // of the request that is being built
 	fifo   []request // sent, in order, unanswered
+	units  []unit    // of those, in order, and of the request that is being built
+	sent   int       // how many of the units are of fifo
+	done   []slot.Done
+	shares []slot.Share // of done
 
 	answers  chan answer
 	acked    int64
@@ -168,7 +171,7 @@ func (f *flight) fill(ctx context.Context) error {
 			break
 		}
 		more, err := f.build()
-		if len(f.adding) > 0 {
+		if len(f.units) > f.sent {
 			if err := f.send(ctx); err != nil {
 				return err
 			}
@@ -198,10 +201,14 @@ func (f *flight) due() bool {
 	return slices.ContainsFunc(f.fifo, func(r request) bool { return !r.deferred })
 }
 
-// build adds units to a request until it is full (more) or nothing is pending.
+// build adds units to a request until it is full (more) or nothing is pending. On
+// a connection that is left the last one ends with the frame.
 func (f *flight) build() (more bool, err error) {
 	for {
 		if len(f.parts) == 0 {
+			if f.leaving {
+				return true, nil
+			}
 			if ok, err := f.load(); err != nil || !ok {
 				return false, err
 			}
@@ -290,7 +297,7 @@ func (f *flight) added() {
 		u.rows = f.view.Info().Rows
 	}
 	f.begun = !u.last
-	f.adding = append(f.adding, u)
+	f.units = append(f.units, u)
 	f.parts = f.parts[1:]
 }
 
@@ -306,12 +313,13 @@ func (f *flight) split(cause error) error {
 }
 
 func (f *flight) send(ctx context.Context) error {
-	r, filled := request{units: f.adding, deferred: f.deferred}, f.filled
-	f.adding, f.filled, f.deferred = nil, false, false
-	if !filled {
-		f.settle(r.units) // nothing is on its way: the window of ILP is one request
+	r, filled := request{units: len(f.units) - f.sent, deferred: f.deferred}, f.filled
+	f.filled, f.deferred = false, false
+	if !filled { // nothing goes out, and behind nothing: the window of ILP is one request
+		f.settle(r.units)
 		return nil
 	}
+	f.sent = len(f.units)
 	seq, err := f.conn.Send(ctx)
 	if err != nil {
 		return err
@@ -329,19 +337,30 @@ func (f *flight) take(a answer) error {
 	if a.outcome.Refusal != nil {
 		return a.outcome.Refusal
 	}
-	for len(f.fifo) > 0 && f.fifo[0].seq <= a.outcome.Seq {
-		f.settle(f.fifo[0].units)
-		f.fifo = f.fifo[1:]
+	requests, units := 0, 0
+	for requests < len(f.fifo) && f.fifo[requests].seq <= a.outcome.Seq {
+		units += f.fifo[requests].units
+		requests++
 	}
+	f.fifo = slices.Delete(f.fifo, 0, requests)
+	f.sent -= units
+	f.settle(units)
 	return nil
 }
 
-// settle settles the frames whose last part is among units.
-func (f *flight) settle(units []unit) {
-	for _, u := range units {
+// settle settles the frames whose last part is among the first n units, which it
+// removes.
+func (f *flight) settle(n int) {
+	f.done, f.shares = f.done[:0], f.shares[:0]
+	for _, u := range f.units[:n] {
 		if u.last {
-			f.s.settle(u.fsn, u.rows)
-			f.acked++
+			f.shares = append(f.shares, slot.Share{As: slot.Acked, Rows: u.rows})
+			f.done = append(f.done, slot.Done{FSN: u.fsn, Shares: f.shares[len(f.shares)-1:]})
 		}
+	}
+	f.units = slices.Delete(f.units, 0, n)
+	if len(f.done) > 0 {
+		f.s.settle(f.done)
+		f.acked += int64(len(f.done))
 	}
 }

@@ -29,8 +29,8 @@ func (s *Sender) run(ctx context.Context) {
 		if progressed {
 			wait.reset()
 		}
-		if progressed && errors.Is(err, link.ErrReconnect) {
-			continue // an orderly fresh start, not a failure
+		if err == nil {
+			continue
 		}
 		s.lost(err)
 		if !sleep(ctx, wait.next()) {
@@ -55,7 +55,8 @@ func (s *Sender) awaitFrames(ctx context.Context) bool {
 }
 
 // session makes one connection and serves it until it ends. It tells whether
-// there was progress, and why it ended.
+// there was progress, and why it ended; nil for an orderly end, after which the
+// next one is made at once.
 func (s *Sender) session(ctx context.Context, cursor *slot.Cursor) (progressed bool, err error) {
 	defer caught(&err)
 	conn, err := s.cfg.Link.Connect(ctx)
@@ -72,7 +73,10 @@ func (s *Sender) session(ctx context.Context, cursor *slot.Cursor) (progressed b
 		s.cfg.Log.Warn("a group of frames is too large for one connection; they are committed one by one",
 			"slot", s.cfg.Slot.Dir(), "frames", len(f.fifo))
 		s.ungroup = true
-		return true, err
+		return true, nil
+	}
+	if errors.Is(err, link.ErrReconnect) && (f.acked > 0 || f.leaving) {
+		err = nil
 	}
 	return f.acked > 0, err
 }
@@ -160,12 +164,13 @@ func inWords(err error) string {
 	return "no connection; rows stay on disk and are sent when it is back"
 }
 
-// settle records that the server took a whole frame.
-func (s *Sender) settle(fsn slot.FSN, rows int) {
-	err := s.cfg.Slot.Settle(fsn, rows, slot.Acked)
+// settle records that the server took these frames, of which there is one at
+// least.
+func (s *Sender) settle(list []slot.Done) {
+	err := s.cfg.Slot.SettleAll(list)
 	if err != nil && !s.unnoted {
 		s.cfg.Log.Warn("cannot note progress; rows may be sent twice after a restart",
-			"slot", s.cfg.Slot.Dir(), "fsn", int64(fsn), "error", err)
+			"slot", s.cfg.Slot.Dir(), "fsn", int64(list[0].FSN), "error", err)
 	}
 	s.unnoted = err != nil
 	s.ungroup = false

@@ -3,18 +3,24 @@
 package sender_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/link"
+	"github.com/questdb-sf/questdb_sf/internal/qwp"
 	"github.com/questdb-sf/questdb_sf/internal/sender"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
+	"github.com/questdb-sf/questdb_sf/internal/vfs/vfstest"
 )
 
 func TestRecycleEndsAnIdleConnectionAndTheNextRowMakesAnother(t *testing.T) {
@@ -121,6 +127,113 @@ func TestRecycleFinishesTheGroup(t *testing.T) {
 			t.Errorf("the server has %v, %d of them over the first of %d connections", got, srv.conns[0].seq, len(srv.conns))
 		}
 	})
+}
+
+func TestRecycleSendsNothingBehindTheFrameThatIsSplit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := &server{window: 1, maxRows: 3, frames: 3}
+		b := newBed(t, srv)
+		stored, over := make(chan struct{}), map[int64]int{} // row -> connection
+		srv.add = func(conn int, ids []int64) error {
+			<-stored
+			if over[ids[0]] = conn; ids[0] == 0 {
+				b.loop.Recycle()
+			}
+			return nil
+		}
+		b.store(10)
+		b.store(1)
+		close(stored)
+		b.drained()
+		b.has(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10)
+		if len(over) < 5 || over[0] != 1 || over[10] != 2 {
+			t.Errorf("row -> connection: %v", over)
+		}
+	})
+}
+
+// TestRecycleOfAConnectionThatCarriedNothingIsNoFailure has the only frame leave
+// the slot by another way while the connection is made.
+func TestRecycleOfAConnectionThatCarriedNothingIsNoFailure(t *testing.T) {
+	for range 20 {
+		synctest.Test(t, func(t *testing.T) {
+			var log bytes.Buffer
+			var b *bed
+			b = newBedOn(t, vfstest.NewMem(), &server{refuseConnect: func(n int) error {
+				if n == 1 {
+					return b.slot.Settle(0, 1, slot.Evicted)
+				}
+				return nil
+			}}, slog.New(slog.NewTextHandler(&log, nil)))
+			b.store(1)
+			synctest.Wait()
+			if st := b.loop.State(); !st.Connected {
+				t.Fatalf("%+v", st)
+			}
+			start := time.Now()
+			b.loop.Recycle()
+			b.store(1) // before or after the connection is given up
+			synctest.Wait()
+			if st := b.loop.State(); st.LastError != nil || !st.Since.IsZero() || log.Len() > 0 {
+				t.Errorf("%+v; %s", st, log.String())
+			}
+			b.drained()
+			b.has(1)
+			if took := time.Since(start); took > 0 {
+				t.Errorf("after %s", took)
+			}
+		})
+	}
+}
+
+func TestStuckTellsWhatLiesBelowFromTheConnection(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"none":     {nil, false},
+		"refused":  {fmt.Errorf("send: %w", &link.Refusal{Host: "x"}), true},
+		"damage":   {&slot.DamageError{Path: "x"}, true},
+		"bug":      {&sender.PanicError{Value: "x"}, true},
+		"link":     {&link.ConnectError{Host: "x", Err: errors.New("refused")}, false},
+		"login":    {&link.AuthError{Host: "x", Status: 401}, false},
+		"recycled": {link.ErrReconnect, false},
+	} {
+		if got := sender.Stuck(c.err); got != c.want {
+			t.Errorf("%s: %t", name, got)
+		}
+	}
+}
+
+// TestTroubleWithRowsAndDiskIsStuck has the sender itself tell of both.
+func TestTroubleWithRowsAndDiskIsStuck(t *testing.T) {
+	for name, arm := range map[string]func(srv *server, broken *atomic.Bool){
+		"a row that cannot be sent": func(srv *server, _ *atomic.Bool) {
+			srv.add = func(int, []int64) error {
+				return &link.UnsupportedError{Table: "t", Column: "ip", Type: qwp.TypeIPv4}
+			}
+		},
+		"a disk that cannot be read": func(_ *server, broken *atomic.Bool) { broken.Store(true) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var broken atomic.Bool
+				srv := &server{}
+				arm(srv, &broken)
+				b := newBedOn(t, vfstest.Wrap(vfstest.NewMem(), func(op vfstest.Op) error {
+					if broken.Load() && op.Kind == vfstest.OpRead && filepath.Ext(op.Path) == ".sfa" {
+						return syscall.EIO
+					}
+					return nil
+				}), srv, nil)
+				b.store(1)
+				synctest.Wait()
+				if st := b.loop.State(); st.LastError == nil || !sender.Stuck(st.LastError) || sender.Damage(st.LastError) {
+					t.Errorf("%+v", st)
+				}
+			})
+		})
+	}
 }
 
 func TestAConnectionThatTheServerEndsIsNotConnectedAnyMore(t *testing.T) {

@@ -36,8 +36,9 @@ type Store interface {
 	Changed() <-chan struct{}
 	// NewCursor returns a cursor before the first frame that is not settled.
 	NewCursor() *slot.Cursor
-	// Settle says that the server took all rows of a frame.
-	Settle(fsn slot.FSN, rows int, as slot.Settlement) error
+	// SettleAll says that no row of these frames is pending any more. The list is
+	// not kept.
+	SettleAll(list []slot.Done) error
 }
 
 // Config says what to send where. All fields but Log are required.
@@ -80,7 +81,7 @@ type Sender struct {
 	// mu guards what follows. Nothing that can block runs while it is held.
 	mu      sync.Mutex
 	state   State
-	settled chan struct{} // closed and replaced whenever a frame is settled
+	settled chan struct{} // closed and replaced whenever frames are settled
 	recycle chan struct{} // closed to have the connection replaced; nil without one
 }
 
@@ -146,7 +147,17 @@ func Damage(err error) bool {
 	return errors.As(err, &wound)
 }
 
-// Progress returns a channel that closes when the next frame is settled.
+// Stuck says whether what an error, such as State.LastError, tells of lies in the
+// rows, the slot, the disk or a bug, and not in the connection: then the sender
+// does not move on although it may reach the server. Nil is none.
+func Stuck(err error) bool {
+	var refusal *link.Refusal
+	var local *localError
+	var bug *PanicError
+	return Damage(err) || errors.As(err, &refusal) || errors.As(err, &local) || errors.As(err, &bug)
+}
+
+// Progress returns a channel that closes when the next frames are settled.
 func (s *Sender) Progress() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -3,10 +3,15 @@
 package sender_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"maps"
+	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,6 +24,7 @@ import (
 	"github.com/questdb-sf/questdb_sf/internal/qwp"
 	"github.com/questdb-sf/questdb_sf/internal/sender"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
+	"github.com/questdb-sf/questdb_sf/internal/vfs"
 	"github.com/questdb-sf/questdb_sf/internal/vfs/vfstest"
 )
 
@@ -35,8 +41,13 @@ type bed struct {
 
 func newBed(t testing.TB, srv *server) *bed {
 	t.Helper()
+	return newBedOn(t, vfstest.NewMem(), srv, nil)
+}
+
+func newBedOn(t testing.TB, fsys vfs.FS, srv *server, log *slog.Logger) *bed {
+	t.Helper()
 	s, err := slot.Open(slot.Options{
-		FS: vfstest.NewMem(), Dir: "/sf/default-0", SegmentBytes: 1 << 16, MaxBytes: 1 << 20,
+		FS: fsys, Dir: "/sf/default-0", SegmentBytes: 1 << 16, MaxBytes: 1 << 20,
 		Durability: slot.Memory, Now: time.Now,
 	})
 	if err != nil {
@@ -45,7 +56,7 @@ func newBed(t testing.TB, srv *server) *bed {
 	b := &bed{TB: t, slot: s, srv: srv}
 	b.loop = sender.Start(sender.Config{
 		Slot: s, Link: srv, InitialBackoff: 100 * time.Millisecond, MaxBackoff: 5 * time.Second,
-		Rand: func() float64 { return 1 },
+		Rand: func() float64 { return 1 }, Log: log,
 	})
 	t.Cleanup(func() {
 		b.loop.Stop()
@@ -97,145 +108,6 @@ func (b *bed) has(want ...int64) {
 	}
 }
 
-// server is a link and the server behind it. Its hooks run before the default,
-// which takes everything and acks it at once.
-type server struct {
-	mu       sync.Mutex
-	rows     []int64
-	connects []time.Time
-	conns    []*conn
-	window   int
-	maxRows  int // of a request; more is too large
-	frames   int // of a request; default 1
-
-	add  func(conn int, ids []int64) error // refuses a part
-	recv func(conn int)                    // is told of each Recv
-
-	refuseConnect func(n int) error                       // n counts from 1
-	answer        func(conn int, seq int64) *link.Outcome // nil: no answer
-	sendErr       func(conn int, seq int64) error         // after the rows were taken
-}
-
-func (s *server) ids() []int64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.rows)
-}
-
-func (s *server) connectTimes() []time.Time {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Clone(s.connects)
-}
-
-func (s *server) Connect(context.Context) (link.Conn, error) {
-	s.mu.Lock()
-	s.connects = append(s.connects, time.Now())
-	n := len(s.connects)
-	s.mu.Unlock()
-	if s.refuseConnect != nil {
-		if err := s.refuseConnect(n); err != nil {
-			return nil, err
-		}
-	}
-	c := &conn{srv: s, n: n, out: make(chan link.Outcome, 100), closed: make(chan struct{})}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.conns = append(s.conns, c)
-	return c, nil
-}
-
-type conn struct {
-	srv    *server
-	n      int
-	rows   []int64
-	added  int
-	seq    int64
-	out    chan link.Outcome
-	once   sync.Once
-	closed chan struct{}
-}
-
-func (c *conn) Transport() link.Transport { return link.QWP }
-func (c *conn) Host() string              { return "server" }
-func (c *conn) Window() int               { return max(1, c.srv.window) }
-
-func (c *conn) Add(v *qwp.View, p qwp.Part) error {
-	if c.added >= max(1, c.srv.frames) {
-		return link.ErrRequestFull
-	}
-	first, last := p.First, p.Last
-	t := &v.Tables()[max(0, p.Table)]
-	if p == qwp.WholeMessage {
-		first, last = 0, t.Rows
-	}
-	if c.srv.maxRows > 0 && last-first > c.srv.maxRows {
-		return &link.TooLargeError{Host: "server", Size: last - first, Limit: c.srv.maxRows}
-	}
-	var row qwp.Row
-	var ids []int64
-	for r := range t.All(first, last, &row) {
-		ids = append(ids, r.Cells[len(r.Cells)-1].Int())
-	}
-	if c.srv.add != nil {
-		if err := c.srv.add(c.n, ids); err != nil {
-			return err
-		}
-	}
-	c.rows, c.added = append(c.rows, ids...), c.added+1
-	return nil
-}
-
-func (c *conn) AddWith(v *qwp.View, p qwp.Part, _ qwp.AddLong) error { return c.Add(v, p) }
-
-func (c *conn) Send(context.Context) (int64, error) {
-	seq := c.seq
-	c.seq++
-	out := &link.Outcome{Seq: seq}
-	if c.srv.answer != nil {
-		out = c.srv.answer(c.n, seq)
-	}
-	if out == nil || out.Refusal == nil {
-		c.srv.mu.Lock()
-		c.srv.rows = append(c.srv.rows, c.rows...)
-		c.srv.mu.Unlock()
-	}
-	c.rows, c.added = nil, 0
-	if out != nil {
-		c.out <- *out
-	}
-	if c.srv.sendErr != nil {
-		if err := c.srv.sendErr(c.n, seq); err != nil {
-			return 0, err
-		}
-	}
-	return seq, nil
-}
-
-func (c *conn) Recv(ctx context.Context) (link.Outcome, error) {
-	if c.srv.recv != nil {
-		c.srv.recv(c.n)
-	}
-	select {
-	case o := <-c.out:
-		return o, nil
-	default:
-	}
-	select {
-	case o := <-c.out:
-		return o, nil
-	case <-c.closed:
-		return link.Outcome{}, link.ErrClosed
-	case <-ctx.Done():
-		return link.Outcome{}, ctx.Err()
-	}
-}
-
-func (c *conn) Close() error {
-	c.once.Do(func() { close(c.closed) })
-	return nil
-}
-
 func TestFramesArriveInOrderAndLeaveTheSlot(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t, &server{window: 4})
@@ -274,6 +146,68 @@ func TestOneAckCoversAllRequestsBeforeIt(t *testing.T) {
 		}
 		b.drained()
 		b.has(0, 1, 2, 3, 4)
+	})
+}
+
+// TestOneAckIsNotedOnceHoweverManyFramesItCovers counts the writes of an ack.
+func TestOneAckIsNotedOnceHoweverManyFramesItCovers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		writes := map[string]int{}
+		fsys := vfstest.Wrap(vfstest.NewMem(), func(op vfstest.Op) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if op.Kind == vfstest.OpWrite {
+				writes[filepath.Base(op.Path)]++
+			}
+			return nil
+		})
+		b := newBedOn(t, fsys, &server{window: 8, answer: func(int, int64) *link.Outcome { return nil }}, nil)
+		for range 8 {
+			b.store(2)
+		}
+		synctest.Wait()
+		b.has(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15)
+		clear(writes)
+		b.srv.conns[0].out <- link.Outcome{Seq: 7}
+		b.drained()
+		if want := map[string]int{".qsf-state": 1, ".ack-watermark": 1}; !maps.Equal(writes, want) {
+			t.Errorf("writes %v, want %v", writes, want)
+		}
+		if st := b.slot.Stats(); st.Acked != 16 || st.Watermark != 7 {
+			t.Errorf("stats %+v", st)
+		}
+	})
+}
+
+// TestWhatCannotBeNotedIsSaidOnceUntilItCanBe fails the writes of the state: the
+// frames count as taken all the same.
+func TestWhatCannotBeNotedIsSaidOnceUntilItCanBe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		var broken atomic.Bool
+		fsys := vfstest.Wrap(vfstest.NewMem(), func(op vfstest.Op) error {
+			if broken.Load() && op.Kind == vfstest.OpWrite && filepath.Base(op.Path) == ".qsf-state" {
+				return errors.New("broken")
+			}
+			return nil
+		})
+		b := newBedOn(t, fsys, &server{}, slog.New(slog.NewTextHandler(&log, nil)))
+		for range 2 {
+			broken.Store(true)
+			b.store(1)
+			b.drained()
+			b.store(1)
+			b.drained()
+			broken.Store(false)
+			b.store(1)
+			b.drained()
+		}
+		b.loop.Stop()
+		if n := strings.Count(log.String(), "cannot note progress"); n != 2 || !strings.Contains(log.String(), "fsn=3") {
+			t.Errorf("said %d times: %s", n, log.String())
+		}
+		b.has(0, 1, 2, 3, 4, 5)
 	})
 }
 

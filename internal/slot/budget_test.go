@@ -219,7 +219,7 @@ func TestNoSpareIsPreparedWhileAnotherSlotWaits(t *testing.T) {
 		go func() { stored <- store(s, whole(4)...) }()
 		synctest.Wait()
 		storeNow(t, other, 1)
-		wantUsed(t, b, 5)
+		wantUsed(t, b, 4) // who waits has given up its own
 		settle(t, other, 0, 2)
 		do(t, <-stored)
 		wantUsed(t, b, 6)

@@ -7,12 +7,20 @@
 // # Files
 //
 //	.lock, .lock.pid       the flock, for as long as the slot is open, and its owner
-//	.target                where the rows belong
+//	.target                where the rows belong: the URLs of the servers, sorted and
+//	                       without credentials, or the label sf_destination
 //	sf-initial.sfa         the first segment of a fresh slot
 //	sf-<16 hex>.sfa        later segments; the number counts files, not frames
 //	<segment>.corrupt      a segment without a whole frame, set aside
 //	.ack-watermark         written for other clients
 //	.qsf-state             our own truth about progress
+//	.failed                why nobody should try to drain the slot again; MarkFailed
+//	                       writes it, and the official clients know it
+//
+// Beside the slots of one sf_dir stands .slot-locks: <slot>.lock and its .pid there
+// are the flock of a name, which is held while a slot is adopted or renamed (see
+// LockName). Files of that directory and .lock are never removed: a second owner
+// would lock another inode.
 //
 // Segments are the ecosystem's SF01 format, generation G1, which every official
 // client reads. A file has its full size from the start, with real blocks; all
@@ -29,7 +37,8 @@
 // last is zero. Order comes from the headers alone. There are sealed segments,
 // one that is appended to, and at most one empty spare. What a later generation
 // of the format has touched (flags, sf-manifest.bin, .symbol-dict, a watermark
-// of 8192 bytes) is refused with ForeignError before anything is changed.
+// of 8192 bytes) is refused with ForeignError before anything is changed; it is
+// for OpenForeign, and Import moves it out of the way of a slot of ours.
 //
 // .ack-watermark has 16 bytes: "AKW1", u32 0, i64 FSN; all zero for none.
 //

@@ -40,7 +40,8 @@ func (e *LockedError) Error() string {
 func (e *LockedError) Unwrap() error { return vfs.ErrLocked }
 
 // ForeignError says that a later generation of the format owns the directory.
-// Nothing in it was changed.
+// Nothing in it was changed. From Open it means that OpenForeign can drain it; from
+// OpenForeign, that the generation is not known.
 type ForeignError struct {
 	Dir        string
 	File       string // what gave it away

@@ -36,16 +36,8 @@ func readSmall(fsys vfs.FS, name string, limit int) ([]byte, error) {
 // writeWhole creates a file so that it is there whole or not at all.
 func writeWhole(fsys vfs.FS, name string, content []byte) error {
 	temp := name + tempSuffix
-	f, err := fsys.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(content, 0)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, fsys.Remove(temp))
+	if err := writeSynced(fsys, temp, content); err != nil {
+		return errors.Join(err, removeFile(fsys, temp))
 	}
 	if err := fsys.Rename(temp, name); err != nil {
 		return err
@@ -53,17 +45,42 @@ func writeWhole(fsys vfs.FS, name string, content []byte) error {
 	return fsys.SyncDir(filepath.Dir(name))
 }
 
-// openTarget returns what .target says, writing it first where it is absent.
-func openTarget(fsys vfs.FS, dir, target string) (string, error) {
-	name := filepath.Join(dir, targetName)
-	b, err := readSmall(fsys, name, maxTarget)
-	switch {
-	case err == nil:
-		return string(b), nil
-	case !errors.Is(err, fs.ErrNotExist) || target == "":
-		return "", ignoreMissing(err)
+func writeSynced(fsys vfs.FS, name string, content []byte) (err error) {
+	f, err := fsys.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
 	}
-	return target, writeWhole(fsys, name, []byte(target))
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if _, err := f.WriteAt(content, 0); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// syncFile makes durable what others wrote into a file.
+func syncFile(fsys vfs.FS, name string) (err error) {
+	f, err := fsys.OpenFile(name, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return f.Sync()
+}
+
+// TargetOf returns what .target of a slot says; "" where the file or the directory
+// is absent. It reads only, and takes no lock.
+func TargetOf(fsys vfs.FS, dir string) (target string, err error) {
+	b, err := readSmall(fsys, filepath.Join(dir, targetName), maxTarget)
+	return string(b), ignoreMissing(err)
+}
+
+// openTarget returns what .target says, writing it first where it says nothing.
+func openTarget(fsys vfs.FS, dir, target string) (string, error) {
+	has, err := TargetOf(fsys, dir)
+	if err != nil || has != "" || target == "" {
+		return has, err
+	}
+	return target, SetTarget(fsys, dir, target)
 }
 
 func ignoreMissing(err error) error {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"sort"
@@ -63,10 +62,11 @@ type Foreign struct {
 type Unfinished struct{ Frames, Rows int64 }
 
 // OpenForeign locks a slot that another client wrote (ours are for Open) and
-// recovers it by reading alone: where it fails, no file of the slot has changed. Only FS, Dir and Target
-// of the options count. Besides errors of the filesystem, returned as they are,
-// it fails with *LockedError, with *DamageError for damage that no crash
-// explains, and with *ForeignError for a generation that is not known.
+// recovers it by reading alone: where it fails, no file of the slot has changed.
+// Only FS, Dir and Target of the options count. Besides errors of the filesystem,
+// returned as they are, it fails with *LockedError, with *DamageError for damage
+// that no crash explains, and with *ForeignError for a generation that is not
+// known.
 func OpenForeign(o Options) (*Foreign, error) {
 	o = o.withDefaults()
 	if o.Dir == "" {
@@ -79,10 +79,17 @@ func OpenForeign(o Options) (*Foreign, error) {
 		return nil, fmt.Errorf("open slot %s: %w", o.Dir, err)
 	}
 	f := &Foreign{o: o, lock: lock, cursors: map[*Cursor]struct{}{}}
+	whole := false
+	defer func() {
+		if !whole { // an error or a panic: nobody works in the slot
+			f.closeFiles()
+			_ = lock.abandon()
+		}
+	}()
 	if err := f.open(); err != nil {
-		f.closeFiles()
-		return nil, errors.Join(fmt.Errorf("open slot %s: %w", o.Dir, err), lock.release())
+		return nil, fmt.Errorf("open slot %s: %w", o.Dir, err)
 	}
+	whole = true
 	return f, nil
 }
 
@@ -140,11 +147,7 @@ func (f *Foreign) take(d *discovery) {
 // now on is not to tear what was settled already and keep what comes after.
 func (f *Foreign) sync() error {
 	for _, g := range f.layout.chain {
-		file, err := f.o.FS.OpenFile(f.path(g.name), os.O_RDWR, 0)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(file.Sync(), file.Close()); err != nil {
+		if err := syncFile(f.o.FS, f.path(g.name)); err != nil {
 			return err
 		}
 	}

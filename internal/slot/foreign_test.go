@@ -264,7 +264,7 @@ func TestForeignMethodsAreThoseOfASlot(t *testing.T) {
 	}
 	c := f.NewCursor()
 	changed := f.Changed()
-	do(t, f.SettleShares(0, []slot.Share{{As: slot.Acked, Rows: 1}, {As: slot.DeadLettered, Rows: 1}}))
+	do(t, f.SettleAll([]slot.Done{{FSN: 0, Shares: []slot.Share{{As: slot.Acked, Rows: 1}, {As: slot.DeadLettered, Rows: 1}}}}))
 	do(t, f.Settle(0, 2, slot.Acked))
 	if st := f.Stats(); st.Acked != 1 || st.DeadLettered != 1 || st.Pending != 7 || st.OldestPendingTime != 0 {
 		t.Errorf("%+v", st)
@@ -280,6 +280,28 @@ func TestForeignMethodsAreThoseOfASlot(t *testing.T) {
 	}
 	if err := f.Settle(1, 1, slot.Acked); !errors.Is(err, slot.ErrClosed) {
 		t.Errorf("Settle after Close: %v", err)
+	}
+}
+
+func TestForeignSettleAllNotesSeveralFramesOnceOrNone(t *testing.T) {
+	writes := 0
+	f := openForeign(t, vfstest.Wrap(g3(t).mem(t), func(op vfstest.Op) error {
+		if op.Kind == vfstest.OpWrite {
+			writes++
+		}
+		return nil
+	}))
+	var list []slot.Done
+	for fsn, rows := range []int{2, 1, 2, 1} {
+		list = append(list, slot.Done{FSN: slot.FSN(fsn), Shares: []slot.Share{{As: slot.Acked, Rows: rows}}})
+	}
+	writes = 0
+	if err := f.SettleAll(append(list, slot.Done{FSN: 5})); err == nil || f.Stats().Acked != 0 || writes != 0 {
+		t.Errorf("beyond the end: %v, %+v, %d writes", err, f.Stats(), writes)
+	}
+	do(t, f.SettleAll(list))
+	if st := f.Stats(); st.Acked != 6 || st.Watermark != 3 || st.Pending != 3 || writes != 1 {
+		t.Errorf("%+v after %d writes", st, writes)
 	}
 }
 

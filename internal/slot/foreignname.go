@@ -47,9 +47,11 @@ func LockName(fsys vfs.FS, sfDir, name string) (release func() error, err error)
 
 // Import renames the slot of another client that stands under the name of one of
 // ours, default-0 for example, to default-imported-1 or the next number that is
-// free, durably, and returns the new name. A slot that is not another client's
-// keeps its name. It fails with *LockedError while somebody holds the slot.
-func Import(fsys vfs.FS, sfDir, name string) (newName string, err error) {
+// free, durably, and returns the new name. Before that it has .target say where
+// the rows belong, unless it says so already; a target "" writes none. A slot that
+// is not another client's keeps its name, and stays as it is. It fails with
+// *LockedError while somebody holds the slot.
+func Import(fsys vfs.FS, sfDir, name, target string) (newName string, err error) {
 	release, err := LockName(fsys, sfDir, name)
 	if err != nil {
 		return "", err
@@ -59,9 +61,13 @@ func Import(fsys vfs.FS, sfDir, name string) (newName string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer func() { err = errors.Join(err, lock.release()) }()
+	defer func() { err = errors.Join(err, lock.abandon()) }()
 	foreign, err := Recognize(fsys, filepath.Join(sfDir, name))
 	if err != nil || !foreign {
+		return name, err
+	}
+	// Under the new name any pool may adopt the slot: it has to find whose it is.
+	if _, err := openTarget(fsys, filepath.Join(sfDir, name), target); err != nil {
 		return name, err
 	}
 	return moveAside(fsys, sfDir, name)

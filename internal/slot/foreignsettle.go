@@ -8,22 +8,20 @@ import (
 	"slices"
 )
 
-// Settle says that all rows of a frame left the slot in one way, as Slot.Settle
-// does. No file of the other client changes before Close.
+// Settle is SettleAll for one frame whose rows left the slot in one way.
 func (f *Foreign) Settle(fsn FSN, rows int, as Settlement) error {
-	return f.SettleShares(fsn, []Share{{As: as, Rows: rows}})
+	return f.SettleAll([]Done{{FSN: fsn, Shares: []Share{{As: as, Rows: rows}}}})
 }
 
-// SettleShares is Settle for a frame whose rows left in several ways.
-func (f *Foreign) SettleShares(fsn FSN, shares []Share) error {
-	for _, h := range shares {
-		if h.As < Acked || h.As > Unknown || h.Rows < 0 {
-			return fmt.Errorf("settle frame %d: %d rows as %s", fsn, h.Rows, h.As)
-		}
+// SettleAll says that no row of these frames is pending any more, as
+// Slot.SettleAll does. No file of the other client changes before Close.
+func (f *Foreign) SettleAll(list []Done) error {
+	if err := checkShares(list); err != nil {
+		return err
 	}
 	f.settling.Lock()
 	defer f.settling.Unlock()
-	if err := f.note(fsn, shares); err != nil {
+	if err := f.note(list); err != nil {
 		return err
 	}
 	moved := f.follow()
@@ -36,28 +34,37 @@ func (f *Foreign) SettleShares(fsn FSN, shares []Share) error {
 	return f.state.sync() // once in a segment: that much is replayed after a power cut
 }
 
-// note books a frame and moves the watermark.
-func (f *Foreign) note(fsn FSN, shares []Share) error {
+// note books frames and moves the watermark.
+func (f *Foreign) note(list []Done) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	switch {
-	case f.closed:
+	if f.closed {
 		return ErrClosed
-	case fsn < 0 || fsn > f.end:
-		return fmt.Errorf("settle frame %d of slot %s: the last is %d", fsn, f.o.Dir, f.end)
-	case f.isSettled(fsn):
-		return nil
 	}
-	f.settled = insert(f.settled, fsn)
+	for _, d := range list {
+		if d.FSN < 0 || d.FSN > f.end {
+			return fmt.Errorf("settle frame %d of slot %s: the last is %d", d.FSN, f.o.Dir, f.end)
+		}
+	}
+	for _, d := range list {
+		if !f.isSettled(d.FSN) {
+			f.book(d)
+		}
+	}
+	return nil
+}
+
+// book books a frame that is not settled yet. The caller holds mu.
+func (f *Foreign) book(d Done) {
+	f.settled = insert(f.settled, d.FSN)
 	if first := f.settled[0]; first.from == f.watermark+1 {
 		f.watermark, f.hasCRC = first.to, false
 		f.settled = slices.Delete(f.settled, 0, 1)
 	}
-	for _, h := range shares {
+	for _, h := range d.Shares {
 		f.ledger.settled[h.As] += int64(h.Rows)
 	}
 	f.ledger.accepted = max(f.ledger.accepted, f.ledger.gone())
-	return nil
 }
 
 // follow walks to the watermark, to learn the checksum of its frame and how many

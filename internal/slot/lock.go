@@ -34,11 +34,16 @@ func lockFile(fsys vfs.FS, name, slot string) (*dirLock, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = f.Lock()
-	if err == nil {
+	held := false
+	defer func() {
+		if !held {
+			_ = f.Close()
+		}
+	}()
+	if err = f.Lock(); err == nil {
+		held = true
 		return &dirLock{f: f}, nil
 	}
-	_ = f.Close()
 	if errors.Is(err, vfs.ErrLocked) {
 		return nil, &LockedError{Dir: slot, PID: readPID(fsys, name)}
 	}
@@ -79,8 +84,8 @@ func writePIDOf(fsys vfs.FS, lock string) {
 	if err != nil {
 		return
 	}
+	defer func() { _ = f.Close() }()
 	_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	_ = f.Close()
 }
 
 func readPID(fsys vfs.FS, lock string) int {

@@ -253,11 +253,7 @@ func (s *Slot) syncSealed(r *recovery) error {
 		return nil
 	}
 	for _, g := range s.segs[:len(s.segs)-1] {
-		f, err := s.o.FS.OpenFile(s.path(g.name), os.O_RDWR, 0)
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		if err := syncFile(s.o.FS, s.path(g.name)); err != nil {
 			return err
 		}
 	}

@@ -21,35 +21,39 @@ type settler struct {
 	walker reader     // over record heads, behind the watermark
 }
 
-// Settle says that all rows of a frame left the slot in one way. Frames may be
-// settled in any order; one that is settled already is left as it is. It moves
-// the watermark, notes it, and unlinks segments at or below it. An error means
-// that this could not be written: nothing is lost by it but progress after a
-// restart, and the next Settle tries again.
-func (s *Slot) Settle(fsn FSN, rows int, as Settlement) error {
-	return s.SettleShares(fsn, []Share{{As: as, Rows: rows}})
-}
-
-// SettleShares is Settle for a frame whose rows left in several ways.
-func (s *Slot) SettleShares(fsn FSN, shares []Share) error {
-	return s.SettleAll([]Done{{FSN: fsn, Shares: shares}})
-}
-
 // Done is a frame of which no row is pending any more.
 type Done struct {
 	FSN    FSN
 	Shares []Share
 }
 
-// SettleAll is Settle for several frames, as a cumulative ack names them: what
-// is noted is written once. If one of them cannot be settled none is.
-func (s *Slot) SettleAll(list []Done) error {
+// checkShares refuses what no ledger can book.
+func checkShares(list []Done) error {
 	for _, d := range list {
 		for _, h := range d.Shares {
 			if h.As < Acked || h.As > Unknown || h.Rows < 0 {
 				return fmt.Errorf("settle frame %d: %d rows as %s", d.FSN, h.Rows, h.As)
 			}
 		}
+	}
+	return nil
+}
+
+// Settle is SettleAll for one frame whose rows left the slot in one way.
+func (s *Slot) Settle(fsn FSN, rows int, as Settlement) error {
+	return s.SettleAll([]Done{{FSN: fsn, Shares: []Share{{As: as, Rows: rows}}}})
+}
+
+// SettleAll says that no row of these frames is pending any more, as a cumulative
+// ack does: what is noted is written once. Frames may be settled in any order;
+// one that is settled already is left as it is. It moves the watermark, notes it,
+// and unlinks segments at or below it. Where a frame was never published, or a
+// share is none, nothing is settled. Any other error means that progress could not
+// be written: nothing is lost by it but progress after a restart, and the next
+// call tries again. The list is not kept.
+func (s *Slot) SettleAll(list []Done) error {
+	if err := checkShares(list); err != nil {
+		return err
 	}
 	s.settling.Lock()
 	defer s.settling.Unlock()

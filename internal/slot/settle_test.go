@@ -52,7 +52,7 @@ func TestFramesSettleInAnyOrder(t *testing.T) {
 	if fmt.Sprint(got) != "[{0 0} {2 2} {3 3} {6 6} {8 8} {9 9} {10 10}]" {
 		t.Fatalf("cursor shows %v", got)
 	}
-	do(t, s.SettleShares(0, []slot.Share{{As: slot.DeadLettered, Rows: 1}}))
+	do(t, s.Settle(0, 1, slot.DeadLettered))
 	if w := s.Stats().Watermark; w != 1 {
 		t.Fatalf("watermark %d, want 1", w)
 	}

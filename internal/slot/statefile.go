@@ -50,15 +50,21 @@ func openState(fsys vfs.FS, dir string, entries int, syncs bool) (*stateFile, st
 	if err != nil {
 		return nil, stored{}, err
 	}
+	whole := false
+	defer func() {
+		if !whole {
+			_ = f.Close()
+		}
+	}()
 	s := &stateFile{f: f, syncs: syncs}
 	st, err := s.load(min(entries, maxEntries), found)
 	if err == nil {
 		err = s.sync() // what was read must not be less durable than what is written next
 	}
 	if err != nil {
-		_ = f.Close()
 		return nil, stored{}, err
 	}
+	whole = true
 	return s, st, nil
 }
 

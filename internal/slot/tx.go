@@ -46,8 +46,9 @@ type part struct {
 // Reserve makes room for frames of these sizes and begins an append. While the
 // budget leaves no room it waits for trimming, in any of its slots, until ctx is
 // done; then the error is ErrFull. Nobody has a place in that queue: who asks
-// first when bytes come back has them. One Tx is open at a time, the others wait
-// here; for an instant they also wait for a slot that takes the spare of this one.
+// first when bytes come back has them, and who waits keeps no spare. One Tx is
+// open at a time, the others wait here; for an instant they also wait for a slot
+// that takes the spare of this one.
 func (s *Slot) Reserve(ctx context.Context, frames []int) (*Tx, error) {
 	for _, n := range frames {
 		if n <= 0 || int64(n) > s.o.SegmentBytes-SegmentOverhead {
@@ -59,7 +60,7 @@ func (s *Slot) Reserve(ctx context.Context, frames []int) (*Tx, error) {
 			return nil, err
 		}
 		if err := s.usable(); err != nil {
-			s.release()
+			s.end()
 			return nil, err
 		}
 		n := s.segmentsFor(frames)
@@ -67,11 +68,14 @@ func (s *Slot) Reserve(ctx context.Context, frames []int) (*Tx, error) {
 		if full == nil {
 			return s.newTx(frames, n)
 		}
-		s.release()
 		if full.Never {
+			s.end()
 			return nil, full
 		}
-		if s.trimAgain() || s.account.reclaim() {
+		s.release()
+		// No nudge here: two that wait would wake each other for ever. Instead a
+		// spare that is not enough goes to one for whom it is, who found us busy.
+		if s.trimAgain() || s.account.reclaim() || s.yield() {
 			continue
 		}
 		if err := s.awaitRoom(ctx, full, room); err != nil {

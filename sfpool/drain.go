@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT
+
+package sfpool
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/questdb-sf/questdb_sf/internal/sender"
+	"github.com/questdb-sf/questdb_sf/internal/slot"
+)
+
+// drainOrphan adopts an orphan and empties it.
+func (p *Pool) drainOrphan(name string) {
+	var end outcome
+	err := safely("drain of orphan "+name, func() error {
+		var err error
+		end, err = p.adoptAndDrain(name)
+		return err
+	})
+	p.noteDrain(name, end, err)
+	for p.startDrainer() { // the next one need not wait for the housekeeper
+	}
+}
+
+func (p *Pool) noteDrain(name string, end outcome, err error) {
+	var target *TargetError
+	var broken *failedError
+	var owner *ownedError
+	p.mu.Lock()
+	defer p.unlock()
+	p.orphans.draining--
+	k := p.orphans.known[name]
+	switch {
+	case errors.Is(err, errGone):
+		delete(p.orphans.known, name)
+	case err == nil && end == drainedAll:
+		delete(p.orphans.known, name)
+		p.say(slog.LevelInfo, "an orphan is drained", "slot", name)
+	case errors.As(err, &broken):
+		k.settle(failed, err)
+		p.sayOnce(k, "an orphan is damaged and left alone; .failed in it says how", name, err)
+	case errors.As(err, &target):
+		k.settle(held, err)
+		p.sayOnce(k, "an orphan belongs to another destination and is left alone", name, err)
+	case errors.As(err, &owner):
+		k.settle(owned, err)
+	default:
+		k.again(err, p.cfg.HousekeeperInterval)
+		p.sayOnce(k, "an orphan could not be drained; trying again", name, err)
+	}
+	if errors.Is(err, errStillStopping) && p.closed {
+		p.closeErrs = append(p.closeErrs, err)
+	}
+	p.nudge()
+	p.signal()
+}
+
+// failedError is what .failed in an orphan says.
+type failedError struct{ reason string }
+
+func (e *failedError) Error() string { return e.reason }
+
+// adoptAndDrain opens an orphan, unless a living pool will see to it, and empties
+// it. Damage in it is written down there.
+func (p *Pool) adoptAndDrain(name string) (outcome, error) {
+	if err := p.livingOwner(name); err != nil {
+		return stuck, err
+	}
+	d, err := p.adopt(name)
+	if err == nil {
+		return p.drainAdopted(name, d)
+	}
+	var damage *DamageError
+	if errors.As(err, &damage) {
+		err = p.fail(name, err)
+	}
+	return stuck, err
+}
+
+// fail writes into an orphan why nobody shall try again.
+func (p *Pool) fail(name string, why error) error {
+	if err := slot.MarkFailed(p.cfg.FS, p.path(name), why.Error()); err != nil {
+		return errors.Join(why, err)
+	}
+	return &failedError{reason: why.Error()}
+}
+
+// livingOwner fails with an ownedError if a pool is open whose slot this is. One
+// look at a time: two would take each other for that pool.
+func (p *Pool) livingOwner(name string) error {
+	base, index, ok := splitName(name)
+	if !ok || base == p.cfg.SenderID || imported(name, p.cfg.SenderID) {
+		return nil
+	}
+	if owner, is := strings.CutSuffix(base, importedSuffix); is {
+		base, index = owner, 0 // was renamed by its owner, who drains it
+	}
+	p.probing.Lock()
+	defer p.probing.Unlock()
+	slots, err := livingPool(p.cfg.FS, p.cfg.Dir, base)
+	if err == nil && index < slots {
+		err = &ownedError{base: base}
+	}
+	return err
+}
+
+// ownedError says that a pool that is open sees to a slot.
+type ownedError struct{ base string }
+
+func (e *ownedError) Error() string {
+	return "the pool of sender_id " + e.base + " is open and sees to it"
+}
+
+// adopt opens an orphan under the lock of its name, so that nobody renames it
+// meanwhile, or has just found it damaged.
+func (p *Pool) adopt(name string) (delegate, error) {
+	unlock, err := slot.LockName(p.cfg.FS, p.cfg.Dir, name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = unlock() }()
+	if err := p.stillOrphan(name); err != nil {
+		return nil, err
+	}
+	return p.parts.adopt(p, name)
+}
+
+// errGone says that there is nothing left to drain.
+var errGone = errors.New("the orphan is gone")
+
+func (p *Pool) stillOrphan(name string) error {
+	has, err := holdsSegments(p.cfg.FS, p.path(name))
+	if err != nil {
+		return err
+	}
+	if !has {
+		return errGone
+	}
+	if err := p.notFailed(name); err != nil {
+		return err
+	}
+	target, err := slot.TargetOf(p.cfg.FS, p.path(name))
+	if err != nil {
+		return err
+	}
+	return p.mayDrain(name, target) // before a byte of it changes
+}
+
+// notFailed returns what .failed says as an error.
+func (p *Pool) notFailed(name string) error {
+	reason, isFailed, err := slot.Failed(p.cfg.FS, p.path(name))
+	if isFailed {
+		return &failedError{reason: reason}
+	}
+	return err
+}
+
+// drainAdopted empties an orphan, lets go of it when it makes no progress, and
+// closes it.
+func (p *Pool) drainAdopted(name string, d delegate) (end outcome, err error) {
+	defer func() {
+		if closeErr := safely("close of orphan "+name, d.close); closeErr != nil {
+			end, err = stuck, errors.Join(err, closeErr)
+		}
+	}()
+	last, since := int64(-1), time.Now()
+	for {
+		progress := d.progress()
+		v := d.view()
+		p.orphanPending(name, v.Pending)
+		if v.PendingFrames != last {
+			last, since = v.PendingFrames, time.Now()
+		}
+		switch {
+		case v.PendingFrames == 0:
+			return drainedAll, nil
+		case sender.Damage(v.conn.LastError):
+			return stuck, p.fail(name, v.conn.LastError)
+		case !v.conn.Connected && time.Since(since) >= orphanPatience:
+			return stuck, errors.Join(fmt.Errorf("no progress for %s", orphanPatience), v.conn.LastError)
+		}
+		if !p.pause(progress, min(p.cfg.HousekeeperInterval, orphanPatience)) {
+			return ended, nil
+		}
+	}
+}
+
+// pause waits for progress, but not long; false when the pool closes.
+func (p *Pool) pause(progress <-chan struct{}, long time.Duration) bool {
+	timer := time.NewTimer(long)
+	defer timer.Stop()
+	select {
+	case <-progress:
+	case <-timer.C:
+	case <-p.closing:
+		return false
+	}
+	return true
+}
+
+// orphanPatience is how long a drainer keeps an orphan that makes no progress.
+// Its owner may want it back.
+const orphanPatience = 30 * time.Second
+
+func (p *Pool) orphanPending(name string, rows int64) {
+	p.mu.Lock()
+	defer p.unlock()
+	p.orphans.known[name].pending = rows
+}
+
+// adoptSlot is the real way to open an orphan, of ours or of another client.
+func adoptSlot(p *Pool, name string) (delegate, error) {
+	s, err := openAny(p.slotOptions(name))
+	if err != nil {
+		return nil, err
+	}
+	return p.takeOn(s, func() error {
+		if err := p.notFailed(name); err != nil { // by who had its lock until now
+			return err
+		}
+		p.sayUnfinished(s, name)
+		return p.checkTarget(s, name)
+	})
+}
+
+func openAny(o slot.Options) (adopted, error) {
+	s, err := slot.Open(o)
+	var foreign *slot.ForeignError
+	if errors.As(err, &foreign) {
+		return slot.OpenForeign(o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// adopted is an orphan, of ours or of another client.
+type adopted interface {
+	store
+	Target() string
+}
+
+// mayDrain refuses an orphan whose rows belong elsewhere. One that was ours by
+// name follows the URLs as slots of ours do.
+func (p *Pool) mayDrain(name, target string) error {
+	if target == "" || target == p.target() || imported(name, p.cfg.SenderID) && p.follows(target) {
+		return nil
+	}
+	return &TargetError{Dir: p.path(name), Has: target, Want: p.target()}
+}
+
+// checkTarget is mayDrain under the lock of the slot. One of an official client,
+// which writes no .target, becomes ours.
+func (p *Pool) checkTarget(s adopted, name string) error {
+	has, want := s.Target(), p.target()
+	if err := p.mayDrain(name, has); err != nil || has == want {
+		return err
+	}
+	text := "an orphan without .target is drained to the destination of this pool"
+	if has != "" {
+		text = "the destination of an imported slot has changed; its rows go to the new one"
+	}
+	p.cfg.Logger.Info(text, "slot", name, "target", inline(has), "destination", inline(want))
+	return slot.SetTarget(p.cfg.FS, s.Dir(), want)
+}
+
+// sayUnfinished tells of rows that another client never finished: it would not
+// have sent them either.
+func (p *Pool) sayUnfinished(s adopted, name string) {
+	f, ok := s.(*slot.Foreign)
+	if !ok || f.Unfinished().Frames == 0 {
+		return
+	}
+	p.cfg.Logger.Warn("an orphan ends in a transaction that was never committed; its rows are not sent",
+		"slot", name, "frames", f.Unfinished().Frames, "rows", f.Unfinished().Rows)
+}

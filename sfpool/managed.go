@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: MIT
+
+package sfpool
+
+import (
+	"strconv"
+	"strings"
+)
+
+// managed says whether a name is that of a slot of a pool: exactly
+// <base>-<index>, the index in [0, count) and written as numbers are.
+func managed(name, base string, count int) bool {
+	b, index, ok := splitName(name)
+	return ok && b == base && index < count
+}
+
+// splitName takes <base>-<index> apart; false if the index is not canonical.
+func splitName(name string) (base string, index int, ok bool) {
+	at := strings.LastIndexByte(name, '-')
+	if at < 0 {
+		return "", 0, false
+	}
+	base, digits := name[:at], name[at+1:]
+	index, err := strconv.Atoi(digits)
+	return base, index, err == nil && index >= 0 && strconv.Itoa(index) == digits && digits != ""
+}
+
+// imported says whether a slot was renamed out of the way of ours: it was ours
+// by name, so it is drained in any case.
+func imported(name, base string) bool {
+	b, _, ok := splitName(name)
+	return ok && b == base+importedSuffix
+}
+
+// importedSuffix stands behind the sender_id in names that slot.Import gives.
+const importedSuffix = "-imported"
