@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"slices"
 	"sort"
 	"sync"
 
@@ -44,13 +43,9 @@ type Foreign struct {
 	walker   reader // over record heads, behind the watermark
 
 	// mu guards what follows.
-	mu           sync.Mutex
-	watermark    FSN
-	crc          uint32 // of the frame at the watermark
-	hasCRC       bool
+	mu sync.Mutex
+	book
 	floor        position // of the frame behind the watermark; no segment when unknown
-	settled      []interval
-	ledger       ledger
 	pendingBytes int64
 	changed      bell
 	cursors      map[*Cursor]struct{}
@@ -178,28 +173,13 @@ func (f *Foreign) Changed() <-chan struct{} {
 func (f *Foreign) Stats() Stats {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	st := Stats{
-		Accepted: f.ledger.accepted, Pending: f.ledger.pending(),
-		Acked: f.ledger.settled[Acked], DeadLettered: f.ledger.settled[DeadLettered],
-		Evicted: f.ledger.settled[Evicted], Quarantined: f.ledger.settled[Quarantined],
-		Unknown:      f.ledger.settled[Unknown],
-		PendingBytes: f.pendingBytes, Published: f.end, Watermark: f.watermark,
-		PendingFrames: f.pendingFrames(),
-		Segments:      len(f.layout.chain), SegmentBytes: f.layout.bytes, Recovered: f.recovered,
-	}
+	st := f.stats(f.end)
+	st.PendingBytes, st.Segments, st.SegmentBytes = f.pendingBytes, len(f.layout.chain), f.layout.bytes
+	st.Recovered = f.recovered
 	if g := f.find(f.watermark + 1); g != nil && st.PendingFrames > 0 {
 		st.OldestPendingTime, st.HasOldest = g.min, g.ok
 	}
 	return st
-}
-
-// pendingFrames needs mu.
-func (f *Foreign) pendingFrames() int64 {
-	n := max(0, int64(f.end-f.watermark))
-	for _, i := range f.settled {
-		n -= int64(i.to - i.from + 1)
-	}
-	return n
 }
 
 // find returns the segment that holds a frame; nil if none does.
@@ -252,16 +232,3 @@ func (f *Foreign) moved(w wanted) bool {
 	defer f.mu.Unlock()
 	return f.closed || f.isSettled(w.fsn)
 }
-
-// behind returns the first frame at or behind fsn that is in no interval. It
-// needs mu.
-func (f *Foreign) behind(fsn FSN) FSN {
-	i := slices.IndexFunc(f.settled, func(i interval) bool { return i.from <= fsn && fsn <= i.to })
-	if i < 0 {
-		return fsn
-	}
-	return f.settled[i].to + 1
-}
-
-// isSettled needs mu.
-func (f *Foreign) isSettled(fsn FSN) bool { return fsn <= f.watermark || f.behind(fsn) != fsn }

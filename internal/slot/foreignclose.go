@@ -38,7 +38,7 @@ func (f *Foreign) close() error {
 	defer f.settling.Unlock()
 	f.retire()
 	err := f.saveClean()
-	if err == nil && f.pendingFrames() == 0 {
+	if err == nil && f.stats(f.end).PendingFrames == 0 {
 		err = f.clear()
 	}
 	f.closeFiles()

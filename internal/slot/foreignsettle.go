@@ -3,7 +3,6 @@
 package slot
 
 import (
-	"fmt"
 	"os"
 	"slices"
 )
@@ -41,30 +40,7 @@ func (f *Foreign) note(list []Done) error {
 	if f.closed {
 		return ErrClosed
 	}
-	for _, d := range list {
-		if d.FSN < 0 || d.FSN > f.end {
-			return fmt.Errorf("settle frame %d of slot %s: the last is %d", d.FSN, f.o.Dir, f.end)
-		}
-	}
-	for _, d := range list {
-		if !f.isSettled(d.FSN) {
-			f.book(d)
-		}
-	}
-	return nil
-}
-
-// book books a frame that is not settled yet. The caller holds mu.
-func (f *Foreign) book(d Done) {
-	f.settled = insert(f.settled, d.FSN)
-	if first := f.settled[0]; first.from == f.watermark+1 {
-		f.watermark, f.hasCRC = first.to, false
-		f.settled = slices.Delete(f.settled, 0, 1)
-	}
-	for _, h := range d.Shares {
-		f.ledger.settled[h.As] += int64(h.Rows)
-	}
-	f.ledger.accepted = max(f.ledger.accepted, f.ledger.gone())
+	return f.enter(list, f.o.Dir, f.end)
 }
 
 // follow walks to the watermark, to learn the checksum of its frame and how many

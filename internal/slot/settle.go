@@ -71,65 +71,7 @@ func (s *Slot) note(list []Done) error {
 	if s.closed {
 		return ErrClosed
 	}
-	for _, d := range list {
-		if d.FSN < 0 || d.FSN > s.published {
-			return fmt.Errorf("settle frame %d of slot %s: the last is %d", d.FSN, s.o.Dir, s.published)
-		}
-	}
-	for _, d := range list {
-		if !s.isSettled(d.FSN) {
-			s.book(d)
-		}
-	}
-	return nil
-}
-
-// book books a frame that is not settled yet. The caller holds mu.
-func (s *Slot) book(d Done) {
-	s.settled = insert(s.settled, d.FSN)
-	if first := s.settled[0]; first.from == s.watermark+1 {
-		s.watermark, s.hasCRC = first.to, false
-		s.settled = slices.Delete(s.settled, 0, 1)
-	}
-	for _, h := range d.Shares {
-		s.ledger.settled[h.As] += int64(h.Rows)
-	}
-	// Rows of a frame that could not be counted when it was found.
-	s.ledger.accepted = max(s.ledger.accepted, s.ledger.gone())
-}
-
-// isSettled says whether a frame is settled. The caller holds mu.
-func (s *Slot) isSettled(fsn FSN) bool {
-	return fsn <= s.watermark || s.behind(fsn) != fsn
-}
-
-// behind returns the first frame at or behind fsn that is in no interval. The
-// caller holds mu.
-func (s *Slot) behind(fsn FSN) FSN {
-	i := sort.Search(len(s.settled), func(i int) bool { return s.settled[i].to >= fsn })
-	if i < len(s.settled) && s.settled[i].from <= fsn {
-		return s.settled[i].to + 1
-	}
-	return fsn
-}
-
-// insert adds a frame that is in none of the intervals.
-func insert(list []interval, fsn FSN) []interval {
-	i := sort.Search(len(list), func(i int) bool { return list[i].from > fsn })
-	left := i > 0 && list[i-1].to+1 == fsn
-	right := i < len(list) && list[i].from == fsn+1
-	switch {
-	case left && right:
-		list[i-1].to = list[i].to
-		return slices.Delete(list, i, i+1)
-	case left:
-		list[i-1].to = fsn
-	case right:
-		list[i].from = fsn
-	default:
-		return slices.Insert(list, i, interval{from: fsn, to: fsn})
-	}
-	return list
+	return s.enter(list, s.o.Dir, s.published)
 }
 
 // follow walks to the watermark, to learn the checksum of its frame and how many

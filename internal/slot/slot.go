@@ -117,15 +117,11 @@ type Slot struct {
 	settler  settler
 
 	// mu guards what follows.
-	mu           sync.Mutex
-	segs         []*segment // by base; all but the last are sealed; never empty
-	published    FSN
-	watermark    FSN
-	crc          uint32 // of the frame at the watermark
-	hasCRC       bool
-	floor        position   // of the frame behind the watermark; no segment when unknown
-	settled      []interval // above the watermark, ascending, apart
-	ledger       ledger
+	mu        sync.Mutex
+	segs      []*segment // by base; all but the last are sealed; never empty
+	published FSN
+	book
+	floor        position // of the frame behind the watermark; no segment when unknown
 	pendingBytes int64
 	entries      []int // of the summary table, free
 	full         bool  // the last Reserve found no room

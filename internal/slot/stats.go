@@ -44,19 +44,9 @@ type Stats struct {
 func (s *Slot) Stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := Stats{
-		Accepted: s.ledger.accepted, Pending: s.ledger.pending(),
-		Acked: s.ledger.settled[Acked], DeadLettered: s.ledger.settled[DeadLettered],
-		Evicted: s.ledger.settled[Evicted], Quarantined: s.ledger.settled[Quarantined],
-		Unknown:      s.ledger.settled[Unknown],
-		PendingBytes: s.pendingBytes, Published: s.published, Watermark: s.watermark,
-		Segments: len(s.segs), SegmentBytes: s.account.bytes(), MaxBytes: s.o.Budget.max,
-		Full: s.full, Recovered: s.recovered,
-	}
-	st.PendingFrames = int64(s.published - s.watermark)
-	for _, i := range s.settled {
-		st.PendingFrames -= int64(i.to - i.from + 1)
-	}
+	st := s.stats(s.published)
+	st.PendingBytes, st.Segments, st.SegmentBytes = s.pendingBytes, len(s.segs), s.account.bytes()
+	st.MaxBytes, st.Full, st.Recovered = s.o.Budget.max, s.full, s.recovered
 	if g := s.find(s.watermark + 1); g != nil {
 		st.OldestPendingTime, st.HasOldest = g.min, g.ok
 	}
