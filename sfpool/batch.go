@@ -32,8 +32,8 @@ var (
 // refused frame is no catastrophe, large enough that its header is nothing.
 const frameTarget = 256 << 10
 
-// Batch collects rows and packs them into frames. It keeps its memory across
-// Reset and must not be used by two goroutines at once.
+// Batch collects rows and packs them into frames. After a Flush that returned nil,
+// Reset it for the next rows: it keeps its memory. It must not be used by two goroutines at once.
 type Batch struct {
 	builder *qwp.Builder
 	buf     []byte
@@ -48,6 +48,7 @@ type Batch struct {
 
 	letters  []byte
 	rejected int
+	stored   bool // by a Flush; nothing more goes with it before Reset
 }
 
 // packed is a finished frame inside buf.
@@ -143,7 +144,7 @@ func (b *Batch) Bytes() int { return len(b.buf) + b.builder.Size() + len(b.lette
 
 // Reset empties the batch. A row that was not ended is forgotten.
 func (b *Batch) Reset() {
-	b.row.open = false
+	b.row.open, b.stored = false, false
 	b.builder.Reset()
 	b.buf, b.frames, b.rows = b.buf[:0], b.frames[:0], 0
 	b.letters, b.rejected = b.letters[:0], 0

@@ -74,10 +74,17 @@ func (p *Pool) giveUp(w *waiter, waited time.Duration, cause error) (*Sender, er
 		return g.sender, g.err
 	}
 	p.waiters = slices.Delete(p.waiters, at, at+1)
-	return nil, &AcquireError{
+	e := &AcquireError{
 		Waited: waited, Max: len(p.places), Cause: cause,
 		Live: p.count(live), Building: p.count(building), Closing: p.count(closing), Leaked: p.count(leaked),
 	}
+	for i := range p.places {
+		if err := p.places[i].ailing; err != nil {
+			e.Ailing++
+			e.Ails = cmp.Or(e.Ails, err)
+		}
+	}
+	return nil, e
 }
 
 // takeIdle removes the idle sender with the least pending, of equals the lowest.
@@ -183,7 +190,7 @@ func (p *Pool) ails(index int, err error) bool {
 	}
 	pl := &p.places[index]
 	pl.ailing = err
-	p.backlog = p.backlog || !errors.As(err, &damage) // the recovery will look at it again
+	p.backlog = p.backlog || errors.As(err, &locked) // the others do not change by themselves
 	p.nudge()
 	if !pl.said {
 		pl.said = true
@@ -262,6 +269,7 @@ func (p *Pool) reprobe() {
 			p.unleak(m)
 		}
 	}
+	p.reprobeOrphans()
 }
 
 func (p *Pool) unleak(m *member) {

@@ -15,7 +15,7 @@ const returnTimeout = 5 * time.Second
 
 // Close waits for borrowed senders until ctx ends, at most 5 s, then up to
 // CloseFlushTimeout for acks; it ends the sending and releases the slots, which
-// takes 5 s more at the most. What is not acked stays on disk for the next Open.
+// takes 6 s more at the most. What is not acked stays on disk for the next Open.
 // The slot of a sender that was not returned stays locked, and sends, until it
 // is; that is an error. Close may be called again, and returns what the first call returned.
 func (p *Pool) Close(ctx context.Context) error {
@@ -93,6 +93,7 @@ func (p *Pool) retireAll() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout+time.Second)
 	defer cancel()
 	p.until(ctx, func() bool { return p.tasks == 0 })
+	p.reprobeOrphans()
 	return p.closeResult()
 }
 
@@ -121,8 +122,12 @@ func (p *Pool) closeResult() error {
 		case building, closing:
 			errs = append(errs, fmt.Errorf("slot %s stays locked: it is still %s", p.slotName(i), pl.state))
 		case free:
-			lost += p.leave(i)
+			p.leave(i)
 		}
+		lost += p.places[i].pending()
+	}
+	for _, c := range p.clinging {
+		errs = append(errs, fmt.Errorf("orphan %s stays locked: its sender did not stop, or its lock was not released", c.name))
 	}
 	if p.tasks > 0 && len(errs) == 0 {
 		errs = append(errs, fmt.Errorf("%d goroutines that drain orphans have not ended yet", p.tasks))
@@ -133,11 +138,9 @@ func (p *Pool) closeResult() error {
 	return errors.Join(errs...)
 }
 
-// leave says which rows the next start will find.
-func (p *Pool) leave(index int) (pending int64) {
-	pending = p.places[index].last.Pending
-	if pending > 0 && !p.cfg.inRAM() {
+// leave says which rows the next start will find. WARNING: the caller must hold mu.
+func (p *Pool) leave(index int) {
+	if pending := p.places[index].last.Pending; pending > 0 && !p.cfg.inRAM() {
 		p.say(slog.LevelInfo, "rows stay on disk until the next start", "slot", p.slotName(index), "pending_rows", pending)
 	}
-	return pending
 }

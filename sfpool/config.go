@@ -147,13 +147,18 @@ type Config struct {
 	FS vfs.FS
 }
 
-var senderID = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+var (
+	senderID = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+	// label is no URL, and one line.
+	label = regexp.MustCompile(`^[\pL\pN_.,@# -]{1,256}$`)
+)
 
 // Validate checks a configuration without touching disk or network.
 func (c Config) Validate() error {
 	if err := vfs.Supported(); err != nil && c.FS == nil {
 		return err
 	}
+	durability := c.Durability
 	c = c.withDefaults()
 	switch {
 	case !senderID.MatchString(c.SenderID):
@@ -176,6 +181,10 @@ func (c Config) Validate() error {
 		return errors.New("a negative duration: acquire_timeout, sf_append_deadline, housekeeper_interval or lock_timeout")
 	case c.MaxBackgroundDrainers < 0:
 		return fmt.Errorf("max_background_drainers %d: at least 1", c.MaxBackgroundDrainers)
+	case c.Destination != "" && !label.MatchString(c.Destination):
+		return fmt.Errorf("sf_destination %q: up to 256 letters, digits, spaces and any of _ . , @ # -", c.Destination)
+	case c.Dir == "" && durability != 0 && durability != DurabilityMemory:
+		return fmt.Errorf("sf_durability %s needs sf_dir: what is in RAM survives nothing", durability)
 	case c.DrainOrphans && c.Dir == "":
 		return errors.New("drain_orphans needs sf_dir: there are no orphans in RAM")
 	}

@@ -69,7 +69,7 @@ const (
 	callsFlush   = "the caller says when to flush"
 	batchGrows   = "a batch grows as needed and is cut into frames"
 	neverGivesUp = "rows are kept and tried again until a server takes them"
-	isolates     = "a refused row is isolated and set aside, the others go on"
+	isolates     = "refused rows stay in the store and are offered again, for ever"
 	logs         = "events go to the logger, without an inbox"
 	noDurableAck = "durable acks are not asked for"
 	useReconnect = "not a key here: reconnect_initial_backoff_millis and reconnect_max_backoff_millis set the pace, and " + neverGivesUp

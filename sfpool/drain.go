@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -70,15 +72,16 @@ func (p *Pool) adoptAndDrain(name string) (outcome, error) {
 	if err := p.livingOwner(name); err != nil {
 		return stuck, err
 	}
+	if held, err := isHeld(p.cfg.FS, filepath.Join(p.path(name), ".lock")); held {
+		return stuck, &LockedError{Dir: p.path(name)} // before anything is written
+	} else if err != nil {
+		return stuck, err
+	}
 	d, err := p.adopt(name)
-	if err == nil {
-		return p.drainAdopted(name, d)
+	if err != nil {
+		return stuck, err
 	}
-	var damage *DamageError
-	if errors.As(err, &damage) {
-		err = p.fail(name, err)
-	}
-	return stuck, err
+	return p.drainAdopted(name, d)
 }
 
 // fail writes into an orphan why nobody shall try again.
@@ -89,8 +92,7 @@ func (p *Pool) fail(name string, why error) error {
 	return &failedError{reason: why.Error()}
 }
 
-// livingOwner fails with an ownedError if a pool is open whose slot this is. One
-// look at a time: two would take each other for that pool.
+// livingOwner fails with an ownedError if a pool is open whose slot this is.
 func (p *Pool) livingOwner(name string) error {
 	base, index, ok := splitName(name)
 	if !ok || base == p.cfg.SenderID || imported(name, p.cfg.SenderID) {
@@ -99,8 +101,6 @@ func (p *Pool) livingOwner(name string) error {
 	if owner, is := strings.CutSuffix(base, importedSuffix); is {
 		base, index = owner, 0 // was renamed by its owner, who drains it
 	}
-	p.probing.Lock()
-	defer p.probing.Unlock()
 	slots, err := livingPool(p.cfg.FS, p.cfg.Dir, base)
 	if err == nil && index < slots {
 		err = &ownedError{base: base}
@@ -126,7 +126,11 @@ func (p *Pool) adopt(name string) (delegate, error) {
 	if err := p.stillOrphan(name); err != nil {
 		return nil, err
 	}
-	return p.parts.adopt(p, name)
+	d, err := p.parts.adopt(p, name)
+	if errors.As(err, new(*DamageError)) {
+		err = p.fail(name, err)
+	}
+	return d, err
 }
 
 // errGone says that there is nothing left to drain.
@@ -163,7 +167,7 @@ func (p *Pool) notFailed(name string) error {
 // closes it.
 func (p *Pool) drainAdopted(name string, d delegate) (end outcome, err error) {
 	defer func() {
-		if closeErr := safely("close of orphan "+name, d.close); closeErr != nil {
+		if closeErr := p.letGo(name, d); closeErr != nil {
 			end, err = stuck, errors.Join(err, closeErr)
 		}
 	}()
@@ -187,6 +191,50 @@ func (p *Pool) drainAdopted(name string, d delegate) (end outcome, err error) {
 			return ended, nil
 		}
 	}
+}
+
+// cling is an orphan that was closed and whose lock is still held.
+type cling struct {
+	name string
+	d    delegate
+}
+
+// letGo closes an orphan. One whose lock is not released is asked again.
+func (p *Pool) letGo(name string, d delegate) error {
+	err := safely("close of orphan "+name, d.close)
+	c := &cling{name: name, d: d}
+	if c.released() {
+		return err
+	}
+	p.mu.Lock()
+	defer p.unlock()
+	p.clinging = append(p.clinging, c)
+	p.say(slog.LevelWarn, "an orphan is closed and its lock still held; it is tried again and again", "slot", name, "error", err)
+	p.nudge()
+	return err
+}
+
+func (c *cling) released() (yes bool) {
+	_ = safely("look at the lock of orphan "+c.name, func() error { yes = c.d.released(); return nil })
+	return yes
+}
+
+// reprobeOrphans looks whether locks of closed orphans have dropped since.
+func (p *Pool) reprobeOrphans() {
+	p.mu.Lock()
+	list := slices.Clone(p.clinging)
+	p.unlock()
+	for _, c := range list {
+		if c.released() {
+			p.forget(c)
+		}
+	}
+}
+
+func (p *Pool) forget(c *cling) {
+	p.mu.Lock()
+	defer p.unlock()
+	p.clinging = slices.DeleteFunc(p.clinging, func(o *cling) bool { return o == c })
 }
 
 // pause waits for progress, but not long; false when the pool closes.
@@ -248,7 +296,7 @@ type adopted interface {
 // mayDrain refuses an orphan whose rows belong elsewhere. One that was ours by
 // name follows the URLs as slots of ours do.
 func (p *Pool) mayDrain(name, target string) error {
-	if target == "" || target == p.target() || imported(name, p.cfg.SenderID) && p.follows(target) {
+	if target == "" || canonical(target) == p.target() || imported(name, p.cfg.SenderID) && p.follows(target) {
 		return nil
 	}
 	return &TargetError{Dir: p.path(name), Has: target, Want: p.target()}
@@ -258,7 +306,7 @@ func (p *Pool) mayDrain(name, target string) error {
 // which writes no .target, becomes ours.
 func (p *Pool) checkTarget(s adopted, name string) error {
 	has, want := s.Target(), p.target()
-	if err := p.mayDrain(name, has); err != nil || has == want {
+	if err := p.mayDrain(name, has); err != nil || canonical(has) == want {
 		return err
 	}
 	text := "an orphan without .target is drained to the destination of this pool"

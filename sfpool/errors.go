@@ -27,21 +27,33 @@ type LockedError = slot.LockedError
 type DamageError = slot.DamageError
 
 // AcquireError says that Borrow found no sender in time. It is the error of the
-// context that ended the wait; of acquire_timeout, context.DeadlineExceeded.
+// context that ended the wait; of acquire_timeout, context.DeadlineExceeded. It is
+// also the error of a slot that cannot be used, if there is one.
 type AcquireError struct {
 	Waited                          time.Duration
 	Live, Building, Closing, Leaked int // indices in these states, when it gave up
+	Ailing                          int // free, but their slots cannot be used
 	Max                             int
 	Cause                           error
+	Ails                            error // of the first ailing slot; nil without
 }
 
 func (e *AcquireError) Error() string {
-	return fmt.Sprintf("no sender within %s: of %d slots %d are borrowed, %d opening, %d closing, %d leaked: %v",
+	text := fmt.Sprintf("no sender within %s: of %d slots %d are in use, %d opening, %d closing, %d leaked: %v",
 		e.Waited.Round(time.Millisecond), e.Max, e.Live, e.Building, e.Closing, e.Leaked, e.Cause)
+	if e.Ails != nil {
+		text += fmt.Sprintf("; %d cannot be used: %v", e.Ailing, e.Ails)
+	}
+	return text
 }
 
-// Unwrap returns Cause.
-func (e *AcquireError) Unwrap() error { return e.Cause }
+// Unwrap returns Cause and Ails.
+func (e *AcquireError) Unwrap() []error {
+	if e.Ails == nil {
+		return []error{e.Cause}
+	}
+	return []error{e.Cause, e.Ails}
+}
 
 // LostError says how many rows a pool without sf_dir lost when it was closed.
 type LostError struct{ Rows int64 }

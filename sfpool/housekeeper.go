@@ -11,9 +11,7 @@ import (
 )
 
 func (p *Pool) startHousekeeper(context.Context) error {
-	p.mu.Lock()
-	defer p.unlock()
-	p.start(p.keepHouse)
+	p.background(p.keepHouse)
 	return nil
 }
 
@@ -65,7 +63,7 @@ func (p *Pool) restless() bool {
 	p.mu.Lock()
 	defer p.unlock()
 	held := p.count(live) + p.count(building)
-	p.ticking = connected || p.count(leaked) > 0 || held < p.cfg.MinSenders ||
+	p.ticking = connected || p.count(leaked)+len(p.clinging) > 0 || held < p.cfg.MinSenders ||
 		p.cfg.IdleTimeout > 0 && len(p.idle) > 0 && p.count(live) > p.cfg.MinSenders ||
 		p.backlog && !p.recovery.running || p.orphansDue()
 	return p.ticking

@@ -22,7 +22,7 @@ func splitName(name string) (base string, index int, ok bool) {
 	}
 	base, digits := name[:at], name[at+1:]
 	index, err := strconv.Atoi(digits)
-	return base, index, err == nil && index >= 0 && strconv.Itoa(index) == digits && digits != ""
+	return base, index, err == nil && index >= 0 && strconv.Itoa(index) == digits
 }
 
 // imported says whether a slot was renamed out of the way of ours: it was ours

@@ -66,7 +66,8 @@ func (p *Pool) lockPool(ctx context.Context) error {
 		var locked *LockedError
 		if err == nil {
 			p.unlockPool = unlock
-			return writeCount(p.cfg.FS, countFile(p.cfg.Dir, p.cfg.SenderID), p.cfg.MaxSenders)
+			writeCount(p.cfg.FS, countFile(p.cfg.Dir, p.cfg.SenderID), p.cfg.MaxSenders)
+			return nil
 		}
 		if !errors.As(err, &locked) {
 			return fmt.Errorf("lock the slots of sender_id %s in %s: %w", p.cfg.SenderID, p.cfg.Dir, err)
@@ -79,8 +80,8 @@ func (p *Pool) lockPool(ctx context.Context) error {
 }
 
 const (
-	lockTries = 5
-	lockPause = 10 * time.Millisecond
+	lockTries = 50
+	lockPause = 20 * time.Millisecond
 )
 
 // openMember opens the slot of an index and starts to forward it.
@@ -100,6 +101,9 @@ func (p *Pool) openMember(index int) (*member, error) {
 // openSlot is the real way to open a slot of ours.
 func openSlot(p *Pool, index int) (delegate, error) {
 	name := p.slotName(index)
+	if err := p.holdsOthersRows(name); err != nil {
+		return nil, err
+	}
 	o := p.slotOptions(name)
 	o.Target, o.Budget = p.target(), p.budget
 	s, err := slot.Open(o)
@@ -130,6 +134,20 @@ func (p *Pool) takeOn(s store, check func() error) (d delegate, err error) {
 		return nil, err
 	}
 	return p.startWorker(s), nil
+}
+
+// holdsOthersRows refuses a slot of ours with rows for another label before a
+// byte of it changes.
+func (p *Pool) holdsOthersRows(name string) error {
+	target, err := slot.TargetOf(p.cfg.FS, p.path(name))
+	if err != nil || target == "" || canonical(target) == p.target() || p.follows(target) {
+		return err
+	}
+	has, err := holdsSegments(p.cfg.FS, p.path(name))
+	if err != nil || !has {
+		return err
+	}
+	return &TargetError{Dir: p.path(name), Has: target, Want: p.target()}
 }
 
 func (p *Pool) slotOptions(name string) slot.Options {
@@ -190,7 +208,7 @@ func (p *Pool) retarget(s *slot.Slot, name string) error {
 // it, unless it was given to the very same URLs.
 func (p *Pool) follows(target string) bool {
 	isLabel := target != "" && !strings.Contains(target, "://")
-	return !isLabel && (p.cfg.Destination == "" || target == "" || target == p.urls())
+	return !isLabel && (p.cfg.Destination == "" || target == "" || canonical(target) == p.urls())
 }
 
 func (p *Pool) sayRecovered(s *slot.Slot, name string) {

@@ -145,9 +145,7 @@ func (p *Pool) lookForOrphans(all bool) {
 			p.noteOrphan(name, err)
 		}
 	}
-	if all {
-		p.endLook()
-	}
+	p.endLook(all)
 }
 
 func (p *Pool) beginLook() {
@@ -160,10 +158,12 @@ func (p *Pool) beginLook() {
 
 // endLook forgets what is no longer there: its owner has drained it, or somebody
 // has taken it away.
-func (p *Pool) endLook() {
+func (p *Pool) endLook(all bool) {
 	p.mu.Lock()
 	defer p.unlock()
-	maps.DeleteFunc(p.orphans.known, func(_ string, k *orphan) bool { return !k.seen && k.state != draining })
+	maps.DeleteFunc(p.orphans.known, func(name string, k *orphan) bool {
+		return !k.seen && k.state != draining && (all || imported(name, p.cfg.SenderID))
+	})
 }
 
 // noteOrphan notes a slot that was found, or could not be looked into.

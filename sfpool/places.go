@@ -49,6 +49,16 @@ type place struct {
 	last   slotView
 }
 
+// pending returns the rows that the slot holds, or held when it was closed.
+func (pl *place) pending() int64 {
+	if pl.member != nil {
+		if v, err := pl.member.look(); err == nil {
+			return v.Pending
+		}
+	}
+	return pl.last.Pending
+}
+
 // move is the only way to change a state. WARNING: the caller must hold mu.
 func (p *Pool) move(index int, to state) {
 	pl := &p.places[index]

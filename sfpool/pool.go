@@ -3,6 +3,7 @@
 package sfpool
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/deadletter"
+	"github.com/questdb-sf/questdb_sf/internal/link"
 	"github.com/questdb-sf/questdb_sf/internal/sender"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 )
@@ -30,7 +32,6 @@ type Pool struct {
 	deadLettered atomic.Int64
 	unlockPool   func() error // nil in RAM mode
 
-	probing   sync.Mutex    // one look at the lock of another pool at a time
 	closing   chan struct{} // closed when Close begins
 	wake      chan struct{} // for the housekeeper; has room for one
 	starve    chan struct{} // for the recovery: give your sender up; room for one
@@ -50,10 +51,11 @@ type Pool struct {
 	closed    bool // Close has begun
 	gone      bool // Close has closed what was home; late comers close at once
 	closeErrs []error
-	notes     []note // to be logged after mu
-	ticking   bool   // the housekeeper has set its clock
-	backlog   bool   // slots of ours may hold frames and have no sender
-	refillErr string // that was logged last
+	clinging  []*cling // closed orphans whose lock is still held
+	notes     []note   // to be logged after mu
+	ticking   bool     // the housekeeper has set its clock
+	backlog   bool     // slots of ours may hold frames and have no sender
+	refillErr string   // that was logged last
 	recovery  recovery
 	orphans   orphanage
 }
@@ -109,17 +111,33 @@ func newPool(cfg Config, with parts) *Pool {
 	return p
 }
 
-// prewarm opens the first senders before anybody asks for them.
+// prewarm opens the first senders before anybody asks for them, beside the
+// caller: a disk that hangs does not keep Open beyond its context.
 func (p *Pool) prewarm(ctx context.Context) error {
-	for range p.cfg.MinSenders {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := p.addIdle(); err != nil {
-			return err
-		}
+	done := make(chan error, 1)
+	p.background(func() {
+		done <- safely("prewarm", func() error {
+			for range p.cfg.MinSenders {
+				if err := cmp.Or(ctx.Err(), p.addIdle()); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
 	}
-	return nil
+}
+
+// background is start for those who do not hold mu.
+func (p *Pool) background(f func()) {
+	p.mu.Lock()
+	defer p.unlock()
+	p.start(f)
 }
 
 // addIdle opens the lowest free slot that does not ail.
@@ -260,10 +278,20 @@ func (p *Pool) target() string {
 	return p.urls()
 }
 
-func (p *Pool) urls() string {
-	urls := slices.Clone(p.cfg.URLs)
-	slices.Sort(urls)
-	return strings.Join(urls, "\n") + "\n"
+func (p *Pool) urls() string { return canonical(strings.Join(p.cfg.URLs, "\n")) }
+
+// canonical brings what a .target says into one spelling and order: the same
+// endpoints must not look like another destination.
+func canonical(target string) string {
+	if target == "" {
+		return ""
+	}
+	lines := strings.Split(strings.TrimSuffix(target, "\n"), "\n")
+	for i, line := range lines {
+		lines[i] = link.Canonical(line)
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "\n") + "\n"
 }
 
 var promises = map[Durability]string{

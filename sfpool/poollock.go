@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
 
@@ -28,13 +27,15 @@ func countFile(dir, base string) string {
 	return filepath.Join(dir, locksDir, lockName(base)+".slots")
 }
 
-func writeCount(fsys vfs.FS, name string, count int) error {
+// writeCount is a help for neighbours: failure, of a full disk for example, is no
+// reason not to run.
+func writeCount(fsys vfs.FS, name string, count int) {
 	f, err := fsys.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
-		return err
+		return
 	}
-	_, err = f.WriteAt([]byte(strconv.Itoa(count)+"\n"), 0)
-	return errors.Join(err, f.Close())
+	_, _ = f.WriteAt([]byte(strconv.Itoa(count)+"\n"), 0)
+	_ = f.Close()
 }
 
 // readCount returns what countFile says. One that cannot be read says that every
@@ -58,21 +59,34 @@ func readCount(fsys vfs.FS, name string) int {
 }
 
 // livingPool returns how many slots the pool with a sender_id has if it is open,
-// else 0. It changes nothing where there never was such a pool.
+// else 0.
 func livingPool(fsys vfs.FS, dir, base string) (slots int, _ error) {
-	_, err := fsys.Stat(filepath.Join(dir, locksDir, lockName(base)+".lock"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
+	held, err := isHeld(fsys, filepath.Join(dir, locksDir, lockName(base)+".lock"))
 	if err != nil {
 		return 0, fmt.Errorf("look for the pool of sender_id %s: %w", base, err)
 	}
-	unlock, err := slot.LockName(fsys, dir, lockName(base))
-	if errors.As(err, new(*LockedError)) {
-		return readCount(fsys, countFile(dir, base)), nil
+	if !held {
+		return 0, nil
+	}
+	return readCount(fsys, countFile(dir, base)), nil
+}
+
+// isHeld says whether somebody holds the lock of a file, which it takes for an
+// instant to find out. It creates and writes nothing.
+func isHeld(fsys vfs.FS, name string) (held bool, err error) {
+	f, err := fsys.OpenFile(name, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
 	}
 	if err != nil {
-		return 0, err
+		return false, err
 	}
-	return 0, unlock()
+	defer func() { err = errors.Join(err, f.Close()) }()
+	switch err := f.Lock(); {
+	case errors.Is(err, vfs.ErrLocked):
+		return true, nil
+	case err != nil:
+		return false, err
+	}
+	return false, f.Unlock()
 }

@@ -28,7 +28,8 @@ func (s *Sender) Index() int {
 	return s.member.index
 }
 
-// Flush stores a batch: all of it or, with an error, nothing. It waits for room
+// Flush stores a batch: all of it or, with an error, nothing. After nil the batch
+// is to be Reset before it is used again; after an error it may be flushed again. It waits for room
 // until ctx or AppendDeadline ends; the error is then ErrStoreFull. The sender
 // stays healthy, unless an append could not even be undone.
 func (s *Sender) Flush(ctx context.Context, b *Batch) error {
@@ -84,7 +85,7 @@ func (s *Sender) breaks() {
 // Mark names a place in a slot: everything stored there so far. The zero Mark
 // is before everything.
 type Mark struct {
+	pool  *Pool
 	index int
 	fsn   slot.FSN
-	set   bool
 }

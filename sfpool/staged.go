@@ -88,9 +88,20 @@ func (s *Staged) reserve(ctx context.Context, shards []Shard) error {
 		}
 		s.undo()
 		if !s.awaitRoom(ctx) {
-			return fmt.Errorf("%w: %w", err, ctx.Err())
+			return noRoom(err, ctx.Err())
 		}
 	}
+}
+
+// noRoom is what a wait for room ends with: the context that was waited for is
+// the caller's, not the one that keeps a try from waiting.
+func noRoom(err, cause error) error {
+	var full *slot.FullError
+	if !errors.As(err, &full) {
+		return fmt.Errorf("%w in several slots at once: %w", ErrStoreFull, cause)
+	}
+	full.Cause = cause
+	return full
 }
 
 // checkShards refuses what cannot be staged together.
@@ -98,6 +109,9 @@ func checkShards(shards []Shard) error {
 	for i, shard := range shards {
 		if err := shard.Sender.use(); err != nil {
 			return err
+		}
+		if shard.Batch.stored {
+			return errors.New("the batch is stored already: Reset it before it is filled and flushed again")
 		}
 		if shard.Batch.row.open {
 			return fmt.Errorf("the last row of the batch, of table %q, was not ended with At or AtNow", shard.Batch.row.row.Table)
@@ -214,10 +228,11 @@ func (s *Staged) Publish() {
 	err := s.each("publish", func(part *stagedPart) error {
 		defer func() { _ = part.tx.Rollback() }() // nothing to do, unless it panicked
 		_, last := part.tx.Publish()
-		part.Sender.last = Mark{index: part.Sender.member.index, fsn: last, set: true}
+		part.Sender.last = Mark{pool: s.pool, index: part.Sender.member.index, fsn: last}
 		return nil
 	})
 	for i := range s.parts {
+		s.parts[i].Batch.stored = true
 		s.pool.deadLettered.Add(int64(s.parts[i].Batch.rejected))
 	}
 	s.pool.wrote()

@@ -2,7 +2,10 @@
 
 package sfpool
 
-import "context"
+import (
+	"context"
+	"errors"
+)
 
 // WaitAcked waits until the server has taken everything up to the marks, or
 // without marks everything that is stored in the slots this pool has opened. Rows that left the
@@ -13,8 +16,11 @@ func (p *Pool) WaitAcked(ctx context.Context, marks ...Mark) error {
 		marks = p.marks()
 	}
 	for _, mark := range marks {
-		if !mark.set {
+		if mark.pool == nil {
 			continue
+		}
+		if mark.pool != p {
+			return errors.New("a mark of another pool")
 		}
 		if err := p.waitMark(ctx, mark); err != nil {
 			return err
@@ -28,7 +34,7 @@ func (p *Pool) marks() []Mark {
 	var list []Mark
 	for i, g := range p.glimpses() {
 		if v := g.view(); v.PendingFrames > 0 {
-			list = append(list, Mark{index: i, fsn: v.Published, set: true})
+			list = append(list, Mark{pool: p, index: i, fsn: v.Published})
 		}
 	}
 	return list

@@ -66,6 +66,21 @@ func endpointOf(u *url.URL) (endpoint, error) {
 	}, nil
 }
 
+// Canonical returns a URL in the one spelling that names its endpoint: scheme and
+// host in lower case, with port, without a slash at the end. What is no URL of an
+// endpoint is returned as it is.
+func Canonical(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return raw
+	}
+	e, err := endpointOf(u)
+	if err != nil {
+		return raw
+	}
+	return strings.ToLower(u.Scheme) + "://" + strings.ToLower(e.host) + e.prefix
+}
+
 // url returns the address of a path below the prefix. scheme is http or ws.
 func (e *endpoint) url(scheme, path string) string {
 	if e.secure {
