@@ -257,7 +257,7 @@ func (p *Pool) noteCloseError(m *member, err error) {
 		p.closeErrs = append(p.closeErrs, err)
 		return
 	}
-	p.say(slog.LevelWarn, "a sender was not closed in order; its rows stay on disk", "slot", m.name, "error", err)
+	p.say(slog.LevelWarn, "a sender was not closed in order; its rows stay in the store", "slot", m.name, "error", err)
 }
 
 // reprobe looks whether locks that were not released have dropped since.

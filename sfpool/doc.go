@@ -19,9 +19,9 @@
 //     returned an error none. Stored means: no dead server, dead network or killed
 //     process loses them, and at DurabilityFlush no power cut either; the other
 //     durabilities say what a power cut costs.
-//   - Delivery is at least once. A crash between the server's commit and the note
-//     of its ack sends those rows again, and so does a request whose answer got
-//     lost. Nothing is promised about the order of rows across slots.
+//   - Delivery is at least once. What was on its way without an answer when the
+//     process died, the connection broke or the sender was closed is sent again.
+//     Nothing is promised about the order of rows across slots.
 //   - A slot index is handed out again only when the lock of its directory is
 //     proven released. A slot that cannot be released costs its index, nothing
 //     else, until it can.
@@ -31,7 +31,9 @@
 //     except that those of this pool follow its URLs.
 //   - A panic or error below leaves every index in exactly one state, and the pool
 //     usable.
-//   - An idle pool does nothing: no writes, no reads, no polling of the server.
+//   - An idle pool does nothing: no writes, no reads, no polling of the server. An
+//     orphan that somebody holds, and a slot of ours that somebody holds, are
+//     looked at now and then, without a write.
 //
 // Without Dir the pool keeps its slots in RAM: the same sending, the same API,
 // and nothing survives the process.
@@ -61,14 +63,15 @@
 //
 // The mutex of the Pool comes first and is held for an instant, never across I/O,
 // a call of a Logger, or a wait; under it only the mutexes of a slot and a sender
-// that guard their counters are taken. On disk, in this order: the lock of the
+// that guard their counters, and that of the budget, are taken. On disk, in this order: the lock of the
 // pool, <sf_dir>/.slot-locks/<sender_id>.pool.lock, as long as it is open; the
 // lock of a slot's name, while it is adopted or renamed; the flock of the slot
 // itself, until the last of its goroutines has ended.
 //
 // # Goroutines
 //
-// One housekeeper; for each live sender its send loop and, while connected, a
-// receiver; one for each build, close and drain of an orphan, and for the
-// recovery, as long as it lasts. Close ends them all, and says which it could not.
+// One housekeeper; for each open slot its send loop, while connected a receiver,
+// and under DurabilityPeriodic a sync while bytes are unsynced; one or two for each
+// build, close and drain of an orphan, and for the recovery, as long as it lasts.
+// Close ends them all, and says which slots it could not release.
 package sfpool

@@ -153,15 +153,15 @@ func inWords(err error) string {
 	var bug *PanicError
 	switch {
 	case errors.As(err, &bug):
-		return "sending stopped at a bug and is tried again; rows stay on disk"
+		return "sending stopped at a bug and is tried again; rows stay in the store"
 	case errors.As(err, &refusal):
-		return "the server refused rows; they stay on disk and are offered again"
+		return "the server refused rows; they stay in the store and are offered again"
 	case errors.As(err, &local) && local.doing == "read":
-		return "the slot cannot be read; what it holds from there on stays on disk"
+		return "the slot cannot be read; what it holds from there on stays in the store"
 	case errors.As(err, &local):
-		return "a row cannot be sent; it and those behind it stay on disk"
+		return "a row cannot be sent; it and those behind it stay in the store"
 	}
-	return "no connection; rows stay on disk and are sent when it is back"
+	return "no connection; rows stay in the store and are sent when it is back"
 }
 
 // settle records that the server took these frames, of which there is one at

@@ -109,7 +109,7 @@ func TestTelegrafLosesNothingWhenTheServerIsKilledMidStream(t *testing.T) {
 	}()
 	check(t, srv.Kill())
 	<-written
-	check(t, a.WaitLog(ctx, "no connection; rows stay on disk"))
+	check(t, a.WaitLog(ctx, "no connection; rows stay in the store"))
 	check(t, srv.Restart(ctx))
 	write(t, conn, set, 2*rows/3, rows)
 	waitRows(ctx, t, srv, rows)
