@@ -5,6 +5,7 @@ package sfpool
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -85,5 +86,40 @@ func TestNothingCanBePublishedAfterARollback(t *testing.T) {
 		}
 		s.Return()
 		b.census(p)
+	})
+}
+
+// The one sender is lent: that it does not come back is half of the story.
+func TestABorrowThatTimesOutTellsOfTheSlotsThatCannotBeUsed(t *testing.T) {
+	inTime(t, func(t *testing.T, b *bed, s *script) {
+		cfg := b.config()
+		cfg.MaxSenders = 3
+		s.fail("open 1", &LockedError{Dir: "/sf/default-1", PID: 4711})
+		s.fail("open 2", &LockedError{Dir: "/sf/default-2", PID: 4712})
+		p := b.open(cfg)
+		b.take(p, 1)
+		late := starve(t, p)
+		var locked *LockedError
+		if !errors.As(late, &locked) || locked.PID != 4711 || !errors.Is(late, context.DeadlineExceeded) {
+			t.Errorf("error %v", late)
+		}
+		if late.Live != 1 || late.Ailing != 2 || late.Max != 3 {
+			t.Errorf("counts %+v", late)
+		}
+		for _, part := range []string{"of 3 slots 1 are in use", "2 cannot be used", "default-1", "4711"} {
+			if !strings.Contains(late.Error(), part) {
+				t.Errorf("%q is not in %q", part, late)
+			}
+		}
+	})
+}
+
+func TestABorrowThatTimesOutWithEverySlotInHealthTellsOfNone(t *testing.T) {
+	inTime(t, func(t *testing.T, b *bed, _ *script) {
+		p := b.open(b.config())
+		b.take(p, 4)
+		if late := starve(t, p); late.Ailing != 0 || late.Ails != nil || strings.Contains(late.Error(), "cannot be used") {
+			t.Errorf("error %v", late)
+		}
 	})
 }

@@ -6,8 +6,12 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
+	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"time"
 )
 
@@ -179,24 +183,34 @@ func (p *Pool) build(index int) {
 	p.hire()
 }
 
-// ails notes an error that lies in one slot: it is held by somebody else,
-// damaged, or has rows for another destination. WARNING: the caller must hold mu.
+// ails notes an error that lies in one slot. WARNING: the caller must hold mu.
 func (p *Pool) ails(index int, err error) bool {
-	var locked *LockedError
-	var damage *DamageError
-	var target *TargetError
-	if !errors.As(err, &locked) && !errors.As(err, &damage) && !errors.As(err, &target) {
+	if !p.isOneSlots(index, err) {
 		return false
 	}
 	pl := &p.places[index]
 	pl.ailing = err
-	p.backlog = p.backlog || errors.As(err, &locked) // the others do not change by themselves
+	p.backlog = p.backlog || !isLasting(err)
 	p.nudge()
 	if !pl.said {
 		pl.said = true
 		p.say(slog.LevelWarn, "a slot cannot be used now; the pool goes on with the others", "slot", p.slotName(index), "error", err)
 	}
 	return true
+}
+
+// isOneSlots says whether an error lies in one slot: it is held by somebody else,
+// damaged, has rows for another destination, or its files belong to somebody else.
+func (p *Pool) isOneSlots(index int, err error) bool {
+	var path *fs.PathError
+	inside := p.path(p.slotName(index)) + string(filepath.Separator)
+	return isLasting(err) || errors.As(err, new(*LockedError)) || errors.Is(err, syscall.ENOTDIR) ||
+		errors.Is(err, fs.ErrPermission) && errors.As(err, &path) && strings.HasPrefix(path.Path, inside)
+}
+
+// isLasting says whether what ails a slot does not change by itself.
+func isLasting(err error) bool {
+	return errors.As(err, new(*DamageError)) || errors.As(err, new(*TargetError))
 }
 
 // enlist makes a built sender live. WARNING: the caller must hold mu.

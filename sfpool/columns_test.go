@@ -199,11 +199,11 @@ func TestRowsWithoutATimeOrWithoutAValueAreNamed(t *testing.T) {
 	b, two := newBatch(t), []int64{1, 2}
 	first := []bool{true, false}
 	for want, err := range map[string]error{
-		"row 1 of the columns: qwp: row of table \"t\": the designated timestamp is null": b.AddColumns("t",
+		"row 1 of the columns: row of table \"t\": the designated timestamp is null": b.AddColumns("t",
 			sfpool.TimestampMicros("", two).Valid(first), sfpool.Int64s("v", two)),
-		"row 1 of the columns: qwp: row of table \"t\": it has no column": b.AddColumns("t",
+		"row 1 of the columns: row of table \"t\": it has no column": b.AddColumns("t",
 			sfpool.TimestampMicros("", two), sfpool.Int64s("v", two).Valid(first), sfpool.Int64s("w", two).Valid(first)),
-		"row 0 of the columns: qwp: row of table \"t\", column \"f\": the time has no micro": b.AddColumns("t",
+		"row 0 of the columns: row of table \"t\", column \"f\": the time has no micro": b.AddColumns("t",
 			sfpool.TimestampMicros("", two), sfpool.Timestamps("f", []time.Time{time.Unix(1<<60, 0), noon})),
 	} {
 		if err == nil || !strings.HasPrefix(err.Error(), want) || b.Rows() != 0 {

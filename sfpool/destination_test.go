@@ -3,8 +3,10 @@
 package sfpool_test
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -63,6 +65,10 @@ func TestABacklogWithALabelIsHeldWhenTheLabelChanges(t *testing.T) {
 	y := newYard(t)
 	y.cfg.Destination = "plant-1"
 	y.orphan(3, "default-0")
+	if err := os.Remove(y.path("default-0", ".lock.pid")); err != nil { // an open would write it again
+		t.Fatal(err)
+	}
+	before := y.content("default-0")
 	y.cfg.Destination = "plant-2"
 	p := y.open() // the row goes to default-1
 	y.log.await(t, 1, "plant-1", "slot=default-0")
@@ -71,9 +77,68 @@ func TestABacklogWithALabelIsHeldWhenTheLabelChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	arrived(t, y.srv, 1)
-	if len(y.segments("default-0")) == 0 {
-		t.Error("the backlog is gone")
+	closePool(t, p)
+	if !maps.Equal(before, y.content("default-0")) || len(y.segments("default-0")) == 0 {
+		t.Error("a byte of the backlog was changed")
 	}
+}
+
+// A label is found in .target, where URLs stand otherwise, one in each line.
+func TestALabelIsOneLineAndNoURL(t *testing.T) {
+	cfg := config(t, nowhere)
+	for label, fits := range map[string]bool{
+		"plant-1": true, "Werk Köln, Halle_2 #3 @a.b": true, strings.Repeat("x", 256): true,
+		"http://a:9000": false, "a\nb": false, "a\n": false, strings.Repeat("x", 300): false,
+	} {
+		cfg.Destination = label
+		if err := cfg.Validate(); (err == nil) != fits || err != nil && !strings.Contains(err.Error(), "sf_destination") {
+			t.Errorf("%.20q: %v", label, err)
+		}
+	}
+}
+
+func TestOneEndpointInTwoSpellingsIsOneDestination(t *testing.T) {
+	for name, spell := range map[string]func(url string) string{
+		"slash":      func(url string) string { return url + "/" },
+		"upper case": strings.ToUpper,
+		"both":       func(url string) string { return strings.ToUpper(url) + "/" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			y := newYard(t)
+			plain := y.srv.URL()
+			other := []string{spell(plain)}
+			y.orphan(3, "other-0", "other-2")
+			y.put("other-2", ".target", other[0]+"\n") // as an earlier version may have left it
+			y.cfg.URLs = other
+			y.orphan(3, "other-1")
+			y.cfg.URLs = []string{plain}
+			if name == "both" {
+				y.cfg.URLs = other
+			}
+			y.open()
+			y.drained("other-0", "other-1", "other-2")
+			y.arrived()
+			if target, err := os.ReadFile(y.path("default-0", ".target")); err != nil || string(target) != plain+"\n" {
+				t.Errorf(".target %q, %v", target, err)
+			}
+		})
+	}
+}
+
+func TestAnImportThatIsTakenAwayIsForgottenThoughOrphansAreNotDrained(t *testing.T) {
+	y := newYard(t)
+	y.cfg.DrainOrphans = false
+	y.orphan(3, "default-imported-1")
+	y.put("default-imported-1", ".target", "plant-1\n")
+	p := y.open()
+	y.sees(p, "default-imported-1", "other destination")
+	if err := os.RemoveAll(y.path("default-imported-1")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the import is forgotten", func() bool {
+		y.write(p)
+		return len(p.Stats().Orphans) == 0
+	})
 }
 
 func TestAnOrphanOfAnotherDestinationThatIsTakenAwayIsForgotten(t *testing.T) {

@@ -12,6 +12,7 @@
 //	batch := pool.NewBatch()
 //	err = batch.Table("trades").Symbol("symbol", "ETH").Float64Column("price", 2615.54).At(now)
 //	err = s.Flush(ctx, batch)
+//	batch.Reset() // for the next rows
 //
 // # Promises
 //

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -41,7 +42,7 @@ func (p *Pool) noteDrain(name string, end outcome, err error) {
 		delete(p.orphans.known, name)
 	case err == nil && end == drainedAll:
 		delete(p.orphans.known, name)
-		p.say(slog.LevelInfo, "an orphan is drained", "slot", name)
+		p.say(slog.LevelInfo, "an orphan is drained", "rows", k.rows, "slot", name)
 	case errors.As(err, &broken):
 		k.settle(failed, err)
 		p.sayOnce(k, "an orphan is damaged and left alone; .failed in it says how", name, err)
@@ -257,7 +258,9 @@ const orphanPatience = 30 * time.Second
 func (p *Pool) orphanPending(name string, rows int64) {
 	p.mu.Lock()
 	defer p.unlock()
-	p.orphans.known[name].pending = rows
+	k := p.orphans.known[name]
+	k.rows = max(k.rows, rows)
+	k.pending = rows
 }
 
 // adoptSlot is the real way to open an orphan, of ours or of another client.
@@ -294,9 +297,11 @@ type adopted interface {
 }
 
 // mayDrain refuses an orphan whose rows belong elsewhere. One that was ours by
-// name follows the URLs as slots of ours do.
+// name, before the pool shrank or it was renamed, follows the URLs as slots of
+// ours do.
 func (p *Pool) mayDrain(name, target string) error {
-	if target == "" || canonical(target) == p.target() || imported(name, p.cfg.SenderID) && p.follows(target) {
+	was := imported(name, p.cfg.SenderID) || managed(name, p.cfg.SenderID, math.MaxInt)
+	if target == "" || canonical(target) == p.target() || was && p.follows(target) {
 		return nil
 	}
 	return &TargetError{Dir: p.path(name), Has: target, Want: p.target()}
@@ -311,7 +316,7 @@ func (p *Pool) checkTarget(s adopted, name string) error {
 	}
 	text := "an orphan without .target is drained to the destination of this pool"
 	if has != "" {
-		text = "the destination of an imported slot has changed; its rows go to the new one"
+		text = "the destination of a slot that was ours has changed; its rows go to the new one"
 	}
 	p.cfg.Logger.Info(text, "slot", name, "target", inline(has), "destination", inline(want))
 	return slot.SetTarget(p.cfg.FS, s.Dir(), want)

@@ -20,6 +20,7 @@ type orphanBed struct {
 	pool    *Pool
 	began   time.Time
 	trouble func(call string) error // what the orphan does; nil in health; under mu
+	hang    chan struct{}           // its close waits for it, if there is one; under mu
 	adopted []time.Duration         // after the beginning
 	let     []time.Duration         // go again
 }
@@ -56,6 +57,12 @@ func newOrphanBed(t *testing.T, rows int64, trouble func(call string) error, cha
 func (b *orphanBed) ask(call string, index int) error {
 	if index != theOrphan {
 		return nil
+	}
+	b.mu.Lock()
+	hang := b.hang
+	b.mu.Unlock()
+	if call == "close" && hang != nil {
+		<-hang
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -84,6 +84,53 @@ func row1() *Row {
 	return &r
 }
 
+func TestABatchThatIsStoredIsNotStoredAgainUnlessItIsReset(t *testing.T) {
+	inTime(t, func(t *testing.T, b *bed, _ *script) {
+		p := b.open(b.config())
+		s := b.take(p, 1)[0]
+		batch := oneRow(t, p)
+		do(t, s.Flush(context.Background(), batch))
+		for range 2 {
+			if err := s.Flush(context.Background(), batch); err == nil || !strings.Contains(err.Error(), "Reset") {
+				t.Errorf("error %v", err)
+			}
+			do(t, batch.Add(row1()))
+		}
+		if rows := b.stored(); rows != 1 {
+			t.Errorf("%d rows are stored", rows)
+		}
+		batch.Reset()
+		do(t, errors.Join(batch.Add(row1()), s.Flush(context.Background(), batch)))
+		if rows := b.stored(); rows != 2 {
+			t.Errorf("%d rows are stored", rows)
+		}
+		s.Return()
+		b.census(p)
+	})
+}
+
+func TestABatchWhoseFlushFailedMayBeFlushedAgain(t *testing.T) {
+	inTime(t, func(t *testing.T, b *bed, script *script) {
+		p := b.open(b.config())
+		s := b.take(p, 1)[0]
+		batch := oneRow(t, p)
+		for _, step := range []string{"reserve 0", "append 0", "sync 0"} {
+			script.fail(step, errTest)
+			if err := s.Flush(context.Background(), batch); !errors.Is(err, errTest) {
+				t.Errorf("%s: %v", step, err)
+			}
+			script.fail(step, nil)
+		}
+		staged, err := p.Stage(context.Background(), Shard{Sender: s, Batch: batch})
+		do(t, err)
+		staged.Rollback()
+		do(t, s.Flush(context.Background(), batch))
+		if rows := b.stored(); rows != 1 {
+			t.Errorf("%d rows are stored", rows)
+		}
+	})
+}
+
 func TestABorrowThatIsCancelledLeavesTheSenderToTheNext(t *testing.T) {
 	inTime(t, func(t *testing.T, b *bed, s *script) {
 		p := b.open(b.config())

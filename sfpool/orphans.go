@@ -31,6 +31,7 @@ type orphan struct {
 	next    time.Time // not tried before
 	pause   time.Duration
 	pending int64
+	rows    int64  // the most that was pending
 	seen    bool   // by the present look at sf_dir
 	said    string // what was logged last
 }

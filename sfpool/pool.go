@@ -3,7 +3,6 @@
 package sfpool
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -118,7 +117,10 @@ func (p *Pool) prewarm(ctx context.Context) error {
 	p.background(func() {
 		done <- safely("prewarm", func() error {
 			for range p.cfg.MinSenders {
-				if err := cmp.Or(ctx.Err(), p.addIdle()); err != nil {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				if err := p.addIdle(); err != nil {
 					return err
 				}
 			}
@@ -309,8 +311,22 @@ func (p *Pool) announce(context.Context) error {
 	}
 	p.cfg.Logger.Info("store open", "sf_dir", p.cfg.Dir, "sender_id", p.cfg.SenderID, "slots", len(p.places),
 		"durability", p.cfg.Durability.String(), "promise", promise,
-		"sf_max_total_bytes", p.budget.Max(), "pending_rows", p.Stats().Pending)
+		"sf_max_total_bytes", p.budget.Max(),
+		"pending_rows_in_open_slots", p.Stats().Pending, "slots_to_recover", p.toRecover())
 	return nil
+}
+
+// toRecover counts the slots of ours that are not open and hold frames, or might.
+func (p *Pool) toRecover() (n int) {
+	if p.cfg.inRAM() {
+		return 0
+	}
+	for _, g := range p.glimpses() {
+		if has, err := holdsSegments(p.cfg.FS, p.path(g.name)); g.member == nil && (has || err != nil) {
+			n++
+		}
+	}
+	return n
 }
 
 // BatchBytes is how large a batch may be, by Batch.Bytes, to find room in one

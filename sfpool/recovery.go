@@ -99,7 +99,7 @@ func (p *Pool) recoverIndex(index int) (done bool, _ error) {
 	m, err := p.openMember(index)
 	if err != nil {
 		if p.unclaim(index, err) {
-			return !errors.As(err, new(*LockedError)), nil // the others do not change by themselves
+			return isLasting(err), nil
 		}
 		return false, err
 	}

@@ -82,7 +82,7 @@ func TestSeveralShardsWithoutRoomAreRefusedWholeWhenTheDeadlineEnds(t *testing.T
 		if err == nil {
 			continue
 		}
-		if !errors.Is(err, sfpool.ErrStoreFull) || !errors.Is(err, context.DeadlineExceeded) {
+		if !errors.Is(err, sfpool.ErrStoreFull) || !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 			t.Errorf("error %v", err)
 		}
 		if st := p.Stats(); st.Pending != int64(stored) || st.StoreBytes > st.MaxBytes {

@@ -107,6 +107,9 @@ func noRoom(err, cause error) error {
 // checkShards refuses what cannot be staged together.
 func checkShards(shards []Shard) error {
 	for i, shard := range shards {
+		if shard.Sender == nil || shard.Batch == nil {
+			return errors.New("a shard without sender or batch")
+		}
 		if err := shard.Sender.use(); err != nil {
 			return err
 		}

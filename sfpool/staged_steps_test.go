@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/vfs/vfstest"
+
+	"github.com/questdb-sf/questdb_sf/internal/slot"
 )
 
 // steps is the hook of a bed that keeps what a flush did, in order, as "call
@@ -308,4 +310,54 @@ func TestASenderThatCannotRollBackIsClosedWhenItIsReturned(t *testing.T) {
 		t.Errorf("slots %v are open, logged was %s", held, b.log.String())
 	}
 	b.census(p)
+}
+
+// A refusal says nothing about the slot, unless the slot says so itself.
+func TestASenderWhoseSlotTakesNoMoreRowsIsClosedWhenItIsReturned(t *testing.T) {
+	for _, unsound := range []error{nil, errTest} {
+		inTime(t, func(t *testing.T, b *bed, script *script) {
+			p := b.open(b.config())
+			s := b.take(p, 1)[0]
+			script.fail("reserve 0", errTest)
+			script.fail("unsound 0", unsound)
+			if err := s.Flush(context.Background(), oneRow(t, p)); !errors.Is(err, errTest) {
+				t.Errorf("error %v", err)
+			}
+			script.fail("reserve 0", nil)
+			script.fail("unsound 0", nil)
+			s.Return()
+			synctest.Wait()
+			if closed := script.count("close 0") == 1; closed != (unsound != nil) {
+				t.Errorf("unsound: %v, closed: %t", unsound, closed)
+			}
+			put(t, p, b.take(p, 1)[0])
+			b.census(p)
+		})
+	}
+}
+
+// Each try is made with a context that has ended, so as not to wait; that is no
+// business of the caller.
+func TestNoRoomInSeveralSlotsIsNotTheCancellingOfTheCaller(t *testing.T) {
+	for name, refusal := range map[string]error{
+		"full": &slot.FullError{Dir: "/sf/default-1", Cause: context.Canceled},
+		"busy": context.Canceled, // giving up a spare
+	} {
+		t.Run(name, func(t *testing.T) {
+			inTime(t, func(t *testing.T, b *bed, script *script) {
+				cfg := b.config()
+				cfg.AppendDeadline = time.Second
+				p := b.open(cfg)
+				senders := b.take(p, 2)
+				script.fail("reserve 1", refusal)
+				err := p.Flush(context.Background(), rowEach(t, p, senders)...)
+				if !errors.Is(err, ErrStoreFull) || !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+					t.Errorf("error %v", err)
+				}
+				if rows := b.stored(); rows != 0 {
+					t.Errorf("%d rows are stored", rows)
+				}
+			})
+		})
+	}
 }

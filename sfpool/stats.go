@@ -9,7 +9,8 @@ import (
 // Stats is a snapshot of a pool, counted in rows unless it says otherwise.
 type Stats struct {
 	// Accepted = Acked + Pending + DeadLettered + Gone, over the slots that are or
-	// were open in this pool. Gone are rows that left otherwise: evicted,
+	// were open in this pool, each since it was made: they jump when a slot of an
+	// earlier run is opened. Orphans are not counted here. Gone are rows that left otherwise: evicted,
 	// quarantined, or lost in a wound.
 	Accepted, Acked, Pending, DeadLettered, Gone int64
 	// PendingBytes are the bytes of frames not acked. StoreBytes are the segment

@@ -12,6 +12,11 @@ import (
 // slot otherwise, as dead letters, count. It fails with the error of ctx, or
 // ErrClosed when the pool is closed; the rows stay where they are.
 func (p *Pool) WaitAcked(ctx context.Context, marks ...Mark) error {
+	select {
+	case <-p.closing:
+		return ErrClosed
+	default:
+	}
 	if len(marks) == 0 {
 		marks = p.marks()
 	}

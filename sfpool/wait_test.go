@@ -187,6 +187,24 @@ func TestAHundredWaitersAreWokenByTheirAcks(t *testing.T) {
 	})
 }
 
+func TestAMarkOfAnotherPoolIsRefused(t *testing.T) {
+	inTime(t, func(t *testing.T, b *bed, _ *script) {
+		p := b.open(b.config())
+		other := newBed(t)
+		q := other.open(other.config())
+		mine, stranger := put(t, p, b.take(p, 1)[0]), put(t, q, other.take(q, 1)[0])
+		for _, acked := range []int64{0, 1} {
+			b.ack(0, acked)
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			if err := p.WaitAcked(ctx, stranger); err == nil || ctx.Err() != nil {
+				t.Errorf("with %d acked: %v", acked, err)
+			}
+			cancel()
+		}
+		returns(t, awaiting(context.Background(), p, mine), nil)
+	})
+}
+
 // Frame numbers of a real slot go on when it was closed empty: an old mark stays
 // reached, and a new one is not reached before its time.
 func TestMarksHoldAcrossSlotsThatWereClosedEmpty(t *testing.T) {

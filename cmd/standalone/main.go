@@ -131,6 +131,7 @@ func open(ctx context.Context, out *questdb_sf.Output, stdin io.Reader, log *slo
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
+			log.Error("ending without a store; what is left on stdin is not stored", "error", err)
 			return nil
 		}
 	}

@@ -66,9 +66,9 @@ func endpointOf(u *url.URL) (endpoint, error) {
 	}, nil
 }
 
-// Canonical returns a URL in the one spelling that names its endpoint: scheme and
-// host in lower case, with port, without a slash at the end. What is no URL of an
-// endpoint is returned as it is.
+// Canonical returns a URL in the one spelling that names its endpoint: http or
+// https whatever the transport, lower case, with port, without a slash at the end.
+// What is no URL of an endpoint is returned as it is.
 func Canonical(raw string) string {
 	u, err := url.Parse(raw)
 	if err != nil {
@@ -78,7 +78,8 @@ func Canonical(raw string) string {
 	if err != nil {
 		return raw
 	}
-	return strings.ToLower(u.Scheme) + "://" + strings.ToLower(e.host) + e.prefix
+	e.host = strings.ToLower(e.host)
+	return e.url("http", "")
 }
 
 // url returns the address of a path below the prefix. scheme is http or ws.

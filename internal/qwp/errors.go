@@ -26,9 +26,9 @@ type RowError struct {
 
 func (e *RowError) Error() string {
 	if e.Column == "" {
-		return fmt.Sprintf("qwp: row of table %q: %v", e.Table, e.Err)
+		return fmt.Sprintf("row of table %q: %v", e.Table, e.Err)
 	}
-	return fmt.Sprintf("qwp: row of table %q, column %q: %v", e.Table, e.Column, e.Err)
+	return fmt.Sprintf("row of table %q, column %q: %v", e.Table, e.Column, e.Err)
 }
 
 // Unwrap gives errors.Is the reason.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -71,7 +72,7 @@ func (s *Sender) session(ctx context.Context, cursor *slot.Cursor) (progressed b
 	}
 	if f.acked == 0 && f.inGroup() && errors.Is(err, link.ErrReconnect) {
 		s.cfg.Log.Warn("a group of frames is too large for one connection; they are committed one by one",
-			"slot", s.cfg.Slot.Dir(), "frames", len(f.fifo))
+			"slot", s.name(), "frames", len(f.fifo))
 		s.ungroup = true
 		return true, nil
 	}
@@ -115,15 +116,13 @@ func (s *Sender) disconnected() {
 
 // lost notes the end of a connection or attempt. With nothing pending it is no
 // outage: whether the server is there will be seen when there is something to
-// send. An outage is logged when it begins, and when its reason changes, at most
-// once a minute.
+// send.
 func (s *Sender) lost(err error) {
 	var refusal *link.Refusal
 	st := s.cfg.Slot.Stats()
 	pending := st.PendingFrames > 0
 	s.mu.Lock()
 	first := s.state.Since.IsZero()
-	same := s.state.LastError != nil && s.state.LastError.Error() == err.Error()
 	s.state.LastError = err
 	if errors.As(err, &refusal) {
 		s.state.Refusals++
@@ -132,11 +131,21 @@ func (s *Sender) lost(err error) {
 		s.state.Since = time.Now()
 	}
 	s.mu.Unlock()
-	if pending && (first || !same && time.Since(s.logged) >= time.Minute) {
-		s.logged = time.Now()
-		s.cfg.Log.Warn(inWords(err), "error", err, "slot", s.cfg.Slot.Dir(), "pending_rows", st.Pending)
+	if pending && (first || s.worthSaying(err)) {
+		s.said, s.logged = err.Error(), time.Now()
+		s.cfg.Log.Warn(inWords(err), "error", err, "slot", s.name(), "pending_rows", st.Pending)
 	}
 }
+
+// worthSaying tells whether an outage that goes on is logged again: another
+// reason at most once a minute, the same one once an hour.
+func (s *Sender) worthSaying(err error) bool {
+	since := time.Since(s.logged)
+	return since >= time.Hour || since >= time.Minute && s.said != err.Error()
+}
+
+// name is that of the slot, as the pool has it.
+func (s *Sender) name() string { return filepath.Base(s.cfg.Slot.Dir()) }
 
 // localError is trouble with the rows or the disk, not with the connection.
 type localError struct {
@@ -170,7 +179,7 @@ func (s *Sender) settle(list []slot.Done) {
 	err := s.cfg.Slot.SettleAll(list)
 	if err != nil && !s.unnoted {
 		s.cfg.Log.Warn("cannot note progress; rows may be sent twice after a restart",
-			"slot", s.cfg.Slot.Dir(), "fsn", int64(list[0].FSN), "error", err)
+			"slot", s.name(), "fsn", int64(list[0].FSN), "error", err)
 	}
 	s.unnoted = err != nil
 	s.ungroup = false

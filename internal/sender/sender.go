@@ -75,6 +75,7 @@ type Sender struct {
 
 	// Only the loop touches these.
 	logged  time.Time // when a failure was last logged
+	said    string    // that failure
 	unnoted bool      // the last progress could not be noted
 	ungroup bool      // the next group is too large for any connection
 

@@ -3,6 +3,8 @@
 package slot
 
 import (
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -26,6 +28,8 @@ type source interface {
 	// moved says whether a frame is not any more where it was: then a failed
 	// read means nothing.
 	moved(w wanted) bool
+	// gone is told that the file of a frame is not there any more.
+	gone(err error)
 	// forget takes a cursor out of those that are closed with the source.
 	forget(c *Cursor)
 }
@@ -88,6 +92,9 @@ func (c *Cursor) Next() (Entry, bool, error) {
 			return e, true, nil
 		}
 		if !c.s.moved(want) {
+			if errors.Is(err, fs.ErrNotExist) {
+				c.s.gone(err)
+			}
 			return Entry{}, false, err
 		}
 	}
@@ -123,6 +130,10 @@ func (s *Slot) moved(w wanted) bool {
 	defer s.mu.Unlock()
 	return s.closed || s.find(w.fsn) != w.seg || s.isSettled(w.fsn)
 }
+
+// gone ends the appends: who took the file away may have taken the directory, and
+// what is written behind an open file that has no name is lost.
+func (s *Slot) gone(err error) { _ = s.fail(err, true) }
 
 func (c *Cursor) read(w wanted) (record, error) {
 	if err := c.seek(w); err != nil {

@@ -80,9 +80,9 @@ type FullError struct {
 func (e *FullError) Error() string {
 	what := "waiting for pending frames to be settled"
 	if e.Never {
-		what = "so much at once never fits: write less at a time or raise the cap"
+		what = "so much at once never fits: write less at a time or raise sf_max_total_bytes"
 	}
-	return fmt.Sprintf("slot %s is full: %d bytes of segments to add to %d, cap %d, %d bytes pending; %s",
+	return fmt.Sprintf("slot %s is full: %d bytes of segments to add to %d, sf_max_total_bytes %d, %d bytes pending; %s",
 		e.Dir, e.Need, e.Used, e.Cap, e.PendingBytes, what)
 }
 

@@ -205,6 +205,9 @@ func (f *Foreign) NewCursor() *Cursor {
 	return c
 }
 
+// gone says nothing new: nothing is appended here.
+func (f *Foreign) gone(error) {}
+
 func (f *Foreign) forget(c *Cursor) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -12,9 +12,10 @@ import (
 )
 
 // Close releases the lock, last. A slot in which every frame with a commit is
-// settled is left without a file but .lock, .lock.pid and .target; any other as
-// it was found, with .qsf-state beside. Close may be called again: that asks once
-// more for a lock that could not be released.
+// settled is left without a file but .lock and .lock.pid: its owner may go on with
+// it, and knows nothing of our .target. Any other is left as it was found, with
+// .qsf-state beside. Close may be called again: that asks once more for a lock
+// that could not be released.
 func (f *Foreign) Close() error {
 	var err error
 	f.closing.Do(func() { err = f.close() })
@@ -170,7 +171,7 @@ func (f *Foreign) unlinkSegments() error {
 // unlinkSides removes what belongs to the segments, and what says how far they
 // were settled.
 func (f *Foreign) unlinkSides() error {
-	for _, name := range []string{ackName, dictName, manifestName, failedName, lastErrorName, stateName} {
+	for _, name := range []string{ackName, dictName, manifestName, failedName, lastErrorName, stateName, targetName} {
 		if err := removeFile(f.o.FS, f.path(name)); err != nil {
 			return err
 		}
