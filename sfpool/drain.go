@@ -37,12 +37,15 @@ func (p *Pool) noteDrain(name string, end outcome, err error) {
 	defer p.unlock()
 	p.orphans.draining--
 	k := p.orphans.known[name]
+	defer func() { k.relook = false }()
 	switch {
 	case errors.Is(err, errGone):
 		delete(p.orphans.known, name)
 	case err == nil && end == drainedAll:
 		delete(p.orphans.known, name)
 		p.say(slog.LevelInfo, "an orphan is drained", "rows", k.rows, "slot", name)
+	case k.relook && (errors.As(err, &target) || errors.As(err, &owner)):
+		k.again(err, p.cfg.HousekeeperInterval)
 	case errors.As(err, &broken):
 		k.settle(failed, err)
 		p.sayOnce(k, "an orphan is damaged and left alone; .failed in it says how", name, err)
@@ -102,11 +105,18 @@ func (p *Pool) livingOwner(name string) error {
 	if owner, is := strings.CutSuffix(base, importedSuffix); is {
 		base, index = owner, 0 // was renamed by its owner, who drains it
 	}
-	slots, err := livingPool(p.cfg.FS, p.cfg.Dir, base)
-	if err == nil && index < slots {
-		err = &ownedError{base: base}
+	p.probing.Lock() // two looks would take each other for that pool
+	defer p.probing.Unlock()
+	for try := 0; ; try++ {
+		slots, err := livingPool(p.cfg.FS, p.cfg.Dir, base)
+		if err != nil || index >= slots {
+			return err
+		}
+		if try == 1 {
+			return &ownedError{base: base}
+		}
+		time.Sleep(lockPause) // it may have been the look of another pool
 	}
-	return err
 }
 
 // ownedError says that a pool that is open sees to a slot.

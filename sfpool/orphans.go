@@ -33,6 +33,7 @@ type orphan struct {
 	pending int64
 	rows    int64  // the most that was pending
 	seen    bool   // by the present look at sf_dir
+	relook  bool   // a look came while it was draining
 	said    string // what was logged last
 }
 
@@ -184,6 +185,7 @@ func (p *Pool) noteOrphan(name string, err error) {
 	k.seen = true
 	switch {
 	case k.state == draining:
+		k.relook = true // what the drainer finds may be true no longer
 	case isFailed:
 		k.settle(failed, &failedError{reason: reason})
 		p.sayOnce(k, "an orphan was found damaged and is left alone; .failed in it says how", name, &failedError{reason: reason})

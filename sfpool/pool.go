@@ -31,6 +31,7 @@ type Pool struct {
 	deadLettered atomic.Int64
 	unlockPool   func() error // nil in RAM mode
 
+	probing   sync.Mutex    // one look at the lock of another pool at a time
 	closing   chan struct{} // closed when Close begins
 	wake      chan struct{} // for the housekeeper; has room for one
 	starve    chan struct{} // for the recovery: give your sender up; room for one
