@@ -235,10 +235,8 @@ func (p *Pool) retire(m *member) {
 // closeMember closes a sender whose index is closing, and frees the index if the lock
 // is proven released.
 func (p *Pool) closeMember(m *member) {
-	doing := "close of slot " + m.name
-	var released bool
-	err := safely(doing, m.d.close)
-	_ = safely(doing, func() error { released = m.d.released(); return nil })
+	err := safely("close of slot "+m.name, m.d.close)
+	released := isReleased(m.name, m.d)
 	last, lookErr := m.look()
 	p.mu.Lock()
 	defer p.unlock()
@@ -277,13 +275,18 @@ func (p *Pool) noteCloseError(m *member, err error) {
 // reprobe looks whether locks that were not released have dropped since.
 func (p *Pool) reprobe() {
 	for _, m := range p.membersIn(leaked) {
-		var released bool
-		_ = safely("look at the lock of slot "+m.name, func() error { released = m.d.released(); return nil })
-		if released {
+		if isReleased(m.name, m.d) {
 			p.unleak(m)
 		}
 	}
 	p.reprobeOrphans()
+}
+
+// isReleased says whether the lock of a closed slot is known to be released. One
+// that cannot be looked at counts as held.
+func isReleased(name string, d delegate) (yes bool) {
+	_ = safely("look at the lock of slot "+name, func() error { yes = d.released(); return nil })
+	return yes
 }
 
 func (p *Pool) unleak(m *member) {

@@ -45,7 +45,7 @@ func (p *Pool) noteDrain(name string, end outcome, err error) {
 		delete(p.orphans.known, name)
 		p.say(slog.LevelInfo, "an orphan is drained", "rows", k.rows, "slot", name)
 	case k.relook && (errors.As(err, &target) || errors.As(err, &owner)):
-		k.again(err, p.cfg.HousekeeperInterval)
+		p.letWait(k, err)
 	case errors.As(err, &broken):
 		k.settle(failed, err)
 		p.sayOnce(k, "an orphan is damaged and left alone; .failed in it says how", name, err)
@@ -55,7 +55,7 @@ func (p *Pool) noteDrain(name string, end outcome, err error) {
 	case errors.As(err, &owner):
 		k.settle(owned, err)
 	default:
-		k.again(err, p.cfg.HousekeeperInterval)
+		p.letWait(k, err)
 		p.sayOnce(k, "an orphan could not be drained; trying again", name, err)
 	}
 	if errors.Is(err, errStillStopping) && p.closed {
@@ -213,21 +213,15 @@ type cling struct {
 // letGo closes an orphan. One whose lock is not released is asked again.
 func (p *Pool) letGo(name string, d delegate) error {
 	err := safely("close of orphan "+name, d.close)
-	c := &cling{name: name, d: d}
-	if c.released() {
+	if isReleased(name, d) {
 		return err
 	}
 	p.mu.Lock()
 	defer p.unlock()
-	p.clinging = append(p.clinging, c)
+	p.clinging = append(p.clinging, &cling{name: name, d: d})
 	p.say(slog.LevelWarn, "an orphan is closed and its lock still held; it is tried again and again", "slot", name, "error", err)
 	p.nudge()
 	return err
-}
-
-func (c *cling) released() (yes bool) {
-	_ = safely("look at the lock of orphan "+c.name, func() error { yes = c.d.released(); return nil })
-	return yes
 }
 
 // reprobeOrphans looks whether locks of closed orphans have dropped since.
@@ -236,7 +230,7 @@ func (p *Pool) reprobeOrphans() {
 	list := slices.Clone(p.clinging)
 	p.unlock()
 	for _, c := range list {
-		if c.released() {
+		if isReleased(c.name, c.d) {
 			p.forget(c)
 		}
 	}
@@ -311,7 +305,7 @@ type adopted interface {
 // ours do.
 func (p *Pool) mayDrain(name, target string) error {
 	was := imported(name, p.cfg.SenderID) || managed(name, p.cfg.SenderID, math.MaxInt)
-	if target == "" || canonical(target) == p.target() || was && p.follows(target) {
+	if p.belongs(target, was) {
 		return nil
 	}
 	return &TargetError{Dir: p.path(name), Has: target, Want: p.target()}

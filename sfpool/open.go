@@ -140,7 +140,7 @@ func (p *Pool) takeOn(s store, check func() error) (d delegate, err error) {
 // byte of it changes.
 func (p *Pool) holdsOthersRows(name string) error {
 	target, err := slot.TargetOf(p.cfg.FS, p.path(name))
-	if err != nil || target == "" || canonical(target) == p.target() || p.follows(target) {
+	if err != nil || p.belongs(target, true) {
 		return err
 	}
 	has, err := holdsSegments(p.cfg.FS, p.path(name))
@@ -193,7 +193,7 @@ func (p *Pool) retarget(s *slot.Slot, name string) error {
 		return nil
 	}
 	pending := s.Stats().Pending
-	if pending > 0 && !p.follows(has) {
+	if pending > 0 && !p.belongs(has, true) {
 		return &TargetError{Dir: s.Dir(), Has: has, Want: want}
 	}
 	if pending > 0 {
@@ -203,12 +203,15 @@ func (p *Pool) retarget(s *slot.Slot, name string) error {
 	return slot.SetTarget(p.cfg.FS, s.Dir(), want)
 }
 
-// follows says whether rows for a target may go where this pool sends: URLs may
-// change, and the rows of a slot of ours follow; a label (sf_destination) means
-// it, unless it was given to the very same URLs.
-func (p *Pool) follows(target string) bool {
-	isLabel := target != "" && !strings.Contains(target, "://")
-	return !isLabel && (p.cfg.Destination == "" || target == "" || canonical(target) == p.urls())
+// belongs says whether rows for a target may go where this pool sends. No target
+// is any. URLs may change, and the rows of a slot that is or was ours follow; a
+// label (sf_destination) means it, unless it was given to the very same URLs.
+func (p *Pool) belongs(target string, ours bool) bool {
+	if target == "" || canonical(target) == p.target() {
+		return true
+	}
+	isLabel := !strings.Contains(target, "://")
+	return ours && !isLabel && (p.cfg.Destination == "" || canonical(target) == p.urls())
 }
 
 func (p *Pool) sayRecovered(s *slot.Slot, name string) {

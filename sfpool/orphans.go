@@ -229,12 +229,12 @@ func (p *Pool) sayOnce(k *orphan, text, name string, err error) {
 
 func (k *orphan) settle(s orphanState, err error) { k.state, k.reason, k.pause = s, err.Error(), 0 }
 
-// again lets an orphan wait, longer each time.
-func (k *orphan) again(err error, interval time.Duration) {
+// letWait has an orphan wait, longer each time. WARNING: the caller must hold mu.
+func (p *Pool) letWait(k *orphan, err error) {
 	k.state, k.reason = waiting, ""
 	if err != nil {
 		k.reason = err.Error()
 	}
-	k.pause = min(max(interval, 2*k.pause), maxPause*interval)
+	k.pause = p.longer(k.pause)
 	k.next = time.Now().Add(k.pause)
 }

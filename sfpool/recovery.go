@@ -29,6 +29,12 @@ type recovery struct {
 // HousekeeperIntervals.
 const maxPause = 12
 
+// longer returns the pause after one that brought nothing.
+func (p *Pool) longer(pause time.Duration) time.Duration {
+	interval := p.cfg.HousekeeperInterval
+	return min(max(interval, 2*pause), maxPause*interval)
+}
+
 func (p *Pool) startRecovery() {
 	p.mu.Lock()
 	defer p.unlock()
@@ -54,7 +60,7 @@ func (p *Pool) recoverSlots() {
 		r.pause, r.said = 0, ""
 	} else {
 		p.backlog = true
-		r.pause = min(max(p.cfg.HousekeeperInterval, 2*r.pause), maxPause*p.cfg.HousekeeperInterval)
+		r.pause = p.longer(r.pause)
 		r.notYet = time.Now().Add(r.pause)
 	}
 	if err != nil && r.said != err.Error() {
@@ -206,21 +212,17 @@ func (p *Pool) watchOver(d delegate) outcome {
 		if v.PendingFrames == 0 {
 			return drainedAll
 		}
-		timer := time.NewTimer(patience)
 		select {
 		case <-progress:
 		case <-p.starve:
-			timer.Stop()
 			return starved
 		case <-p.closing:
-			timer.Stop()
 			return ended
-		case <-timer.C:
+		case <-time.After(patience):
 			if sender.Stuck(d.view().conn.LastError) {
 				return stuck
 			}
 		}
-		timer.Stop()
 	}
 }
 
