@@ -4,6 +4,7 @@ package qwp
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -13,7 +14,7 @@ var (
 	errLongName     = errors.New("name is longer than 127 bytes")
 	errNameUTF8     = errors.New("name is not valid UTF-8")
 	errNameChar     = errors.New("QuestDB refuses a character of the name")
-	errNameDots     = errors.New("QuestDB refuses a dot at either end of a table name, and two in a row")
+	errNameEdge     = errors.New("QuestDB refuses a dot or a space at either end of a table name, and two dots in a row")
 	errNameReserved = errors.New("QuestDB keeps that name for itself")
 )
 
@@ -36,9 +37,22 @@ func refused(r rune, list string) bool {
 	return r < 0x20 || r == 0x7F || r == 0xFEFF || strings.ContainsRune(list, r)
 }
 
+// systemTables of QuestDB 9.3.4 refuse the rows of others for ever, because they
+// have no WAL. So do those under sys., and what else is called so is created but
+// not listed by tables().
+var systemTables = []string{"telemetry", "telemetry_config", "_query_trace"}
+
+// SystemPrefix begins the names of other tables of QuestDB's own, in whatever case.
+const SystemPrefix = "sys."
+
 // ReservedTable reports whether the name, in whatever case, is that of a table of
 // QuestDB's own.
-func ReservedTable(name string) bool { return strings.EqualFold(name, "telemetry") }
+func ReservedTable(name string) bool {
+	if n := len(SystemPrefix); len(name) >= n && strings.EqualFold(name[:n], SystemPrefix) {
+		return true
+	}
+	return slices.ContainsFunc(systemTables, func(s string) bool { return strings.EqualFold(s, name) })
+}
 
 // ReservedColumn reports whether the name, in whatever case, cannot be a user's:
 // QuestDB 9.3.4 answers 500 for ever to a field called like its designated
@@ -56,8 +70,8 @@ func CheckTableName(name string) error {
 	switch {
 	case strings.ContainsFunc(name, RefusedInTable):
 		return errNameChar
-	case name[0] == '.', name[len(name)-1] == '.', strings.Contains(name, ".."):
-		return errNameDots
+	case strings.Trim(name, ". ") != name, strings.Contains(name, ".."):
+		return errNameEdge
 	case ReservedTable(name):
 		return errNameReserved
 	}
