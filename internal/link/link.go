@@ -22,7 +22,8 @@ const (
 // Link makes connections to one of several endpoints. It may be shared by
 // several senders; all methods may be called concurrently.
 type Link struct {
-	cfg Config
+	cfg  Config
+	gets gets
 
 	// mu guards the state of the hosts. Nothing blocks while it is held.
 	mu    sync.Mutex
