@@ -54,8 +54,11 @@ type Options struct {
 	// as DEDUP UPSERT KEYS would; a later row replaces an equal one. It needs
 	// KeepRows 0.
 	DedupKeys []string
-	// Fallback serves every other path, /write and /exec among them. Without it
-	// they answer 404.
+	// Exec answers the SQL statements of GET /exec, one at a time or several at
+	// once. Without it they go to Fallback.
+	Exec func(sql string) (status int, body string)
+	// Fallback serves every other path, /write among them. Without it they answer
+	// 404.
 	Fallback http.Handler
 }
 

@@ -5,6 +5,7 @@ package qwpserver
 import (
 	"crypto/subtle"
 	"encoding/json"
+	"io"
 	"net/http"
 	"strconv"
 
@@ -25,6 +26,7 @@ func (s *Server) handler() http.Handler {
 	mux.HandleFunc("/write/v4", s.upgrade)
 	mux.HandleFunc("/api/v4/write", s.upgrade)
 	mux.HandleFunc("GET /settings", s.settings)
+	mux.HandleFunc("GET /exec", s.exec)
 	mux.HandleFunc("/", s.other)
 	return mux
 }
@@ -40,6 +42,19 @@ func (s *Server) other(w http.ResponseWriter, r *http.Request) {
 	default:
 		opts.Fallback.ServeHTTP(w, r)
 	}
+}
+
+// exec serves SQL, if anything is there to answer it.
+func (s *Server) exec(w http.ResponseWriter, r *http.Request) {
+	opts := s.options()
+	if opts.Exec == nil || !allowed(&opts, r) {
+		s.other(w, r)
+		return
+	}
+	status, body := opts.Exec(r.URL.Query().Get("query"))
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, body)
 }
 
 // settings answers in the shape of QuestDB 9.3.4, with the transport added that
