@@ -119,6 +119,13 @@ func TestNamesThatQuestDBRefusesAreRenamedAndSaidOnce(t *testing.T) {
 		{"Timestamp", "Timestamp", "Timestamp_"},
 		{"sf_row_id", "sf_row_id", "sf_row_id_"},
 		{"telemetry", "telemetry_", "telemetry"},
+		{"Telemetry_Config", "Telemetry_Config_", "Telemetry_Config"},
+		{"_query_trace", "_query_trace_", "_query_trace"},
+		{"SYS.x", "SYS_x", "SYS_x"},
+		{"sys..x", "sys__x", "sys__x"},
+		{"sys", "sys", "sys"},
+		{" a b ", "_a b_", " a b "},
+		{". .", "_ _", "_ _"},
 		{"größe ü", "größe ü", "größe ü"},
 		{"_timestamp", "_timestamp", "_timestamp"},
 		{long, strings.Repeat("x", 118) + "_b3e4b6e5", strings.Repeat("x", 118) + "_b3e4b6e5"},
@@ -169,31 +176,13 @@ func TestAnEmptyFieldNameIsNeverTheDesignatedTimestamp(t *testing.T) {
 	equal(t, got, map[string]any{"_": int64(1)})
 }
 
-func TestTimeIsKeptInTheChosenPrecision(t *testing.T) {
-	for _, c := range []struct {
-		nanos bool
-		kind  qwp.Type
-		want  int64
-	}{
-		{false, qwp.TypeTimestamp, 1795348800123456},
-		{true, qwp.TypeTimestampNanos, 1795348800123456789},
-	} {
-		m := mapping.New(mapping.Options{Nanos: c.nanos})
-		m.Start("t")
-		m.Int("v", 1)
-		row, err := m.Finish(noon)
-		if err != nil || row.Time != c.want || row.TimeType != c.kind {
-			t.Errorf("nanos %v: %d %s %v", c.nanos, row.Time, row.TimeType, err)
-		}
-	}
-}
-
 func TestRowsThatCanNeverBeStoredAreRefusedWithAReason(t *testing.T) {
 	cases := map[string]func(m *mapping.Mapper) time.Time{
 		"neither a tag nor a value": func(m *mapping.Mapper) time.Time { m.Start("t"); m.Float("v", math.NaN()); return noon },
 		"has no name":               func(m *mapping.Mapper) time.Time { m.Start(""); m.Int("v", 1); return noon },
 		"1969":                      func(m *mapping.Mapper) time.Time { m.Start("t"); m.Int("v", 1); return time.Unix(-1, 0) },
 		"0001-01-01":                func(m *mapping.Mapper) time.Time { m.Start("t"); m.Int("v", 1); return time.Time{} },
+		"10000-01-01":               func(m *mapping.Mapper) time.Time { m.Start("t"); m.Int("v", 1); return time.Unix(253402300800, 0) },
 	}
 	for want, fill := range cases {
 		m := mapping.New(mapping.Options{})
@@ -219,21 +208,23 @@ func TestNameTablesStayBoundedAndCorrectWithEndlessNames(t *testing.T) {
 func TestMappingIsIdempotent(t *testing.T) {
 	text := rapid.StringOfN(rapid.RuneFrom([]rune("aAbB_2.-/\x00\xff? timesap")), 0, 12, -1)
 	rapid.Check(t, func(t *rapid.T) {
-		m := mapping.New(mapping.Options{})
-		m.Start(rapid.SampledFrom([]string{"t", "telemetry", ".x", "a..b"}).Draw(t, "table"))
+		opts := drawOptions(t)
+		m := mapping.New(opts)
+		m.Start(rapid.SampledFrom([]string{"t", "telemetry", ".x", "a..b", " x ", "sys..x"}).Draw(t, "table"))
 		for range rapid.IntRange(1, 8).Draw(t, "tags") {
 			m.Tag(text.Draw(t, "key"), text.Draw(t, "value"))
 		}
 		for range rapid.IntRange(1, 8).Draw(t, "fields") {
-			m.Int(text.Draw(t, "key"), rapid.Int64().Draw(t, "value"))
+			drawField(t, m, text.Draw(t, "key"))
 		}
 		row, err := m.Finish(noon)
 		if err != nil {
 			t.Skip("no row")
 		}
-		again := mapping.New(mapping.Options{Renamed: func(_, from, to, why string) {
+		opts.Renamed = func(_, from, to, why string) {
 			t.Fatalf("%q became %q: %s", from, to, why)
-		}})
+		}
+		again := mapping.New(opts)
 		feed(again, row)
 		twice, err := again.Finish(noon)
 		if err != nil || twice.Table != row.Table {
@@ -243,34 +234,88 @@ func TestMappingIsIdempotent(t *testing.T) {
 	})
 }
 
+// drawOptions returns options under which mapping is idempotent.
+func drawOptions(t *rapid.T) mapping.Options {
+	o := mapping.Options{
+		Nanos:            rapid.Bool().Draw(t, "nanos"),
+		TimestampColumn:  rapid.SampledFrom([]string{"", "a", "times", "timestamp_"}).Draw(t, "timestamp"),
+		IntegersAsDouble: rapid.Bool().Draw(t, "double"),
+		Bool:             mapping.BoolType(rapid.IntRange(0, 3).Draw(t, "bool")),
+	}
+	if rapid.Bool().Draw(t, "filter") {
+		o.Symbol = func(column string) bool { return !strings.HasSuffix(column, "a") }
+	}
+	return o
+}
+
+func drawField(t *rapid.T, m *mapping.Mapper, key string) {
+	switch rapid.IntRange(0, 4).Draw(t, "type") {
+	case 0:
+		m.Int(key, rapid.Int64().Draw(t, "int"))
+	case 1:
+		m.Uint(key, rapid.Uint64().Draw(t, "uint"))
+	case 2:
+		m.Float(key, rapid.Float64().Draw(t, "float"))
+	case 3:
+		m.Bool(key, rapid.Bool().Draw(t, "bool"))
+	case 4:
+		m.String(key, rapid.String().Draw(t, "string"))
+	}
+}
+
+// feed maps a row as its dead letter would be.
 func feed(m *mapping.Mapper, row *qwp.Row) {
 	m.Start(row.Table)
 	for i := range row.Cells {
-		if c := &row.Cells[i]; c.Type == qwp.TypeSymbol {
+		c := &row.Cells[i]
+		switch c.Type {
+		case qwp.TypeSymbol:
 			m.TagBytes(c.Name, c.Text)
-		} else {
+		case qwp.TypeVarchar:
+			m.StringBytes(c.Name, c.Text)
+		case qwp.TypeLong:
 			m.Int(c.Name, c.Int())
+		case qwp.TypeDouble:
+			m.Float(c.Name, c.Float())
+		case qwp.TypeBoolean:
+			m.Bool(c.Name, c.Bool())
 		}
 	}
 }
 
 func TestMappingKnownNamesAllocatesNothing(t *testing.T) {
-	m := mapping.New(mapping.Options{})
-	key, val := []byte("region"), []byte("eu-central")
-	row := func() {
-		m.Start("cpu")
-		m.Tag("host", "box-17")
-		m.TagBytes(m.Intern(key), val)
-		m.Float("usage.user", 1.25)
-		m.Int("procs", 12)
-		m.String("state", "running well beyond thirty-two bytes of text")
-		if _, err := m.Finish(noon); err != nil {
-			t.Fatal(err)
+	for name, o := range map[string]mapping.Options{
+		"defaults":        {},
+		"default table":   {Table: parse(t, mapping.DefaultTable), TablePrefix: "p_"},
+		"table tag":       {TableTag: "region"},
+		"no table tag":    {TableTag: "none"},
+		"cached template": {Table: parse(t, `{{ if .Tag "region" }}{{ .Name }}_{{ .Tag "host" }}{{ end }}`)},
+		"symbol":          {Symbol: func(tag string) bool { return tag == "host" }},
+		"columns":         {MaxColumns: 10},
+		"types":           {IntegersAsDouble: true, Bool: mapping.BoolSymbol, TimestampColumn: "ts", Nanos: true},
+	} {
+		m := mapping.New(o)
+		key, val := []byte("region"), []byte("eu-central")
+		row := func() {
+			m.Start("cpu")
+			m.Tag("host", "box-17")
+			m.TagBytes(m.Intern(key), val)
+			m.Float("usage.user", 1.25)
+			m.Int("procs", 12)
+			m.Int("Host", 13) // meets the tag
+			m.Bool("up", true)
+			m.String("state", "running well beyond thirty-two bytes of text")
+			if _, err := m.Finish(noon); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := m.Excess(); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	row()
-	if n := testing.AllocsPerRun(1000, row); n != 0 {
-		t.Errorf("%v allocations a row", n)
+		row()
+		if n := testing.AllocsPerRun(1000, row); n != 0 {
+			t.Errorf("%s: %v allocations a row", name, n)
+		}
 	}
 }
 

@@ -5,6 +5,8 @@ package mapping
 import (
 	"fmt"
 	"hash/fnv"
+	"hash/maphash"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -15,34 +17,57 @@ import (
 // exist. Beyond it the tables are started afresh.
 const maxNames = 65536
 
-// name is what a raw name becomes.
+// name is what the raw name of a column becomes.
 type name struct {
-	clean string
-	why   string
-	fold  *fold
+	clean  string
+	why    string // it had to change
+	fold   *fold
+	symbol bool // a tag of that name is a SYMBOL
 }
 
 // fold is shared by all names that differ only in case. row is the last row
-// that used one of them, owner the raw name it was used for.
+// that used one of them, owner the raw name it was used for, next the number
+// that the next one of that row may get.
 type fold struct {
+	id    uint64
 	row   uint64
 	owner string
+	next  int
+}
+
+func (f *fold) take(row uint64, raw string) { f.row, f.owner, f.next = row, raw, 2 }
+
+// tableName is what the raw name of a table becomes.
+type tableName struct {
+	raw     string // prefix included
+	clean   string
+	why     string
+	columns *columns // nil until asked for
 }
 
 // nameTable remembers names, so that a name is cleaned once.
 type nameTable struct {
+	opts     *Options
+	seed     maphash.Seed
 	interned map[string]string
-	tables   map[string]name
+	tables   map[string]*tableName // by the name without the prefix
+	made     map[string]*tableName // by what a template made it of
 	columns  map[string]name
 	folds    map[string]*fold
+	limits   map[string]*columns // by the name of the table, in lower case
+	held     int                 // columns in limits, and limits
 }
 
-func newNameTable() nameTable {
+func newNameTable(o *Options) nameTable {
 	return nameTable{
+		opts:     o,
+		seed:     maphash.MakeSeed(),
 		interned: map[string]string{},
-		tables:   map[string]name{},
+		tables:   map[string]*tableName{},
+		made:     map[string]*tableName{},
 		columns:  map[string]name{},
 		folds:    map[string]*fold{},
+		limits:   map[string]*columns{},
 	}
 }
 
@@ -58,16 +83,38 @@ func (t *nameTable) intern(b []byte) string {
 	return s
 }
 
-func (t *nameTable) table(raw string) name {
+func (t *nameTable) table(raw string) *tableName {
 	n, ok := t.tables[raw]
 	if !ok {
 		if len(t.tables) >= maxNames {
 			clear(t.tables)
 		}
-		n = cleanTable(raw)
+		n = cleanTable(t.opts.TablePrefix + raw)
 		t.tables[strings.Clone(raw)] = n
 	}
 	return n
+}
+
+func (t *nameTable) tableBytes(raw []byte) *tableName {
+	if n, ok := t.tables[string(raw)]; ok {
+		return n
+	}
+	return t.table(string(raw))
+}
+
+// keepMade remembers what a template made of key.
+func (t *nameTable) keepMade(key []byte, n *tableName) {
+	if len(t.made) >= maxNames {
+		clear(t.made)
+	}
+	t.made[string(key)] = n
+}
+
+func (t *nameTable) columnBytes(raw []byte) name {
+	if n, ok := t.columns[string(raw)]; ok {
+		return n
+	}
+	return t.column(string(raw))
 }
 
 func (t *nameTable) column(raw string) name {
@@ -79,22 +126,26 @@ func (t *nameTable) column(raw string) name {
 				t.folds = keepCurrent(t.folds)
 			}
 		}
-		n = cleanColumn(raw)
+		n = cleanColumn(raw, t.opts.TimestampColumn)
 		n.fold = t.foldOf(n.clean)
+		n.symbol = t.opts.Symbol == nil || t.opts.Symbol(n.clean)
 		t.columns[strings.Clone(raw)] = n
 	}
 	return n
 }
 
 func (t *nameTable) foldOf(clean string) *fold {
-	key := strings.ToLower(clean)
+	key := foldCase(clean)
 	f, ok := t.folds[key]
 	if !ok {
-		f = &fold{}
+		f = &fold{id: maphash.String(t.seed, key)}
 		t.folds[key] = f
 	}
 	return f
 }
+
+// foldCase makes equal what QuestDB takes for equal.
+func foldCase(s string) string { return strings.ToLower(s) }
 
 // keepCurrent drops all folds but those of the newest row.
 func keepCurrent(folds map[string]*fold) map[string]*fold {
@@ -112,42 +163,63 @@ func keepCurrent(folds map[string]*fold) map[string]*fold {
 }
 
 const (
-	whyRefused  = "QuestDB refuses one of its characters"
+	whyRefused  = "QuestDB refuses one of its characters there"
 	whyReserved = "QuestDB keeps that name for itself"
 	whyLong     = "QuestDB takes names of at most 127 bytes"
 	whyEmpty    = "a column needs a name"
+	whyMeets    = "it meets %q in one row"
 )
 
-func cleanTable(raw string) name {
-	clean := replace(raw, qwp.RefusedInTable)
-	clean = strings.ReplaceAll(clean, "..", "._")
-	if strings.HasPrefix(clean, ".") {
-		clean = "_" + clean[1:]
+// cleanTable makes a name of a table that neither begins nor ends with a dot or a
+// space, nor begins as those of QuestDB's own do.
+func cleanTable(raw string) *tableName {
+	clean := []byte(strings.ReplaceAll(replace(raw, qwp.RefusedInTable), "..", "._"))
+	if n := len(clean); n > 0 {
+		clean[0], clean[n-1] = noEdge(clean[0]), noEdge(clean[n-1])
 	}
-	if strings.HasSuffix(clean, ".") {
-		clean = clean[:len(clean)-1] + "_"
+	if n := len(qwp.SystemPrefix); len(clean) >= n && strings.EqualFold(string(clean[:n]), qwp.SystemPrefix) {
+		clean[n-1] = '_'
 	}
-	return finishName(raw, clean, qwp.ReservedTable(clean))
+	n := &tableName{raw: raw}
+	n.clean, n.why = finishName(raw, string(clean), qwp.ReservedTable)
+	return n
 }
 
-func cleanColumn(raw string) name {
-	if raw == "" {
-		return name{clean: "_", why: whyEmpty} // an empty name is the designated timestamp on the wire
+func noEdge(c byte) byte {
+	if c == '.' || c == ' ' {
+		return '_'
 	}
-	clean := replace(raw, qwp.RefusedInColumn)
-	return finishName(raw, clean, qwp.ReservedColumn(clean))
+	return c
 }
 
-func finishName(raw, clean string, reserved bool) name {
-	switch {
-	case reserved:
-		return name{clean: clean + "_", why: whyReserved}
-	case len(clean) > qwp.MaxName:
-		return name{clean: cut(clean), why: whyLong}
-	case clean != raw:
-		return name{clean: clean, why: whyRefused}
+// cleanColumn makes a name of a column that is not the designated timestamp.
+func cleanColumn(raw, timestamp string) name {
+	if raw == "" { // an empty name is the designated timestamp on the wire
+		return name{clean: "_", why: whyEmpty}
 	}
-	return name{clean: clean}
+	clean, why := finishName(raw, replace(raw, qwp.RefusedInColumn), func(s string) bool {
+		return qwp.ReservedColumn(s) || timestamp != "" && strings.EqualFold(s, timestamp)
+	})
+	return name{clean: clean, why: why}
+}
+
+// finishName returns a name that is neither too long nor reserved, and why it
+// differs from raw.
+func finishName(raw, clean string, reserved func(string) bool) (string, string) {
+	why := ""
+	if clean != raw {
+		why = whyRefused
+	}
+	for {
+		switch {
+		case len(clean) > qwp.MaxName:
+			clean, why = cut(clean), whyLong
+		case reserved(clean):
+			clean, why = clean+"_", whyReserved
+		default:
+			return clean, why
+		}
+	}
 }
 
 func replace(raw string, refused func(rune) bool) string {
@@ -166,9 +238,12 @@ func cut(clean string) string {
 	return clip(clean, qwp.MaxName-9) + fmt.Sprintf("_%08x", h.Sum32())
 }
 
-func suffixed(clean string, i int) string {
-	suffix := fmt.Sprintf("_%d", i)
-	return clip(clean, qwp.MaxName-len(suffix)) + suffix
+// appendNumbered appends clean with the suffix _i.
+func appendNumbered(dst []byte, clean string, i int) []byte {
+	var digits [20]byte
+	suffix := strconv.AppendInt(append(digits[:0], '_'), int64(i), 10)
+	dst = append(dst, clip(clean, qwp.MaxName-len(suffix))...)
+	return append(dst, suffix...)
 }
 
 // clip cuts to at most n bytes without cutting a character.
