@@ -11,12 +11,13 @@ import (
 
 	"github.com/questdb-sf/questdb_sf/internal/link"
 	"github.com/questdb-sf/questdb_sf/internal/qwp"
+	"github.com/questdb-sf/questdb_sf/internal/rowid"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 )
 
 // unit is what one request carries one or more of: a part of a frame. A frame
 // is settled with its last unit, because units leave in order and acks are
-// cumulative.
+// cumulative. One of which rows wait has no last unit yet.
 type unit struct {
 	fsn  slot.FSN
 	part qwp.Part
@@ -38,10 +39,21 @@ type flight struct {
 	conn   link.Conn
 	cursor *slot.Cursor
 
-	view   qwp.View
-	fsn    slot.FSN   // of the frame in view
-	parts  []qwp.Part // of that frame, not yet added, in order
-	spare  []qwp.Part
+	verdicts verdicts
+	hasher   rowid.Hasher
+	more     qwp.AddLong // rowIDs
+
+	view    qwp.View
+	fsn     slot.FSN   // of the frame in view
+	parts   []qwp.Part // of that frame, not yet added, in order
+	buf     []qwp.Part // memory of parts
+	spare   []qwp.Part
+	ids     bool      // a table of the frame needs row ids
+	partly  bool      // some of its rows wait
+	planned time.Time // when its tables were asked about
+	group   slot.FSN  // the first frame of its group
+	open    bool      // which goes on behind it
+
 	fifo   []request // sent, in order, unanswered
 	units  []unit    // of those, in order, and of the request that is being built
 	sent   int       // how many of the units are of fifo
@@ -55,31 +67,17 @@ type flight struct {
 	begun    bool   // a part of the frame in view was added, and not all
 	single   []byte // a frame of a group that is sent as if it were none
 	recycle  <-chan struct{}
+	again    bool // another walk is due, once all is answered
+	blocked  bool // nothing behind this point goes out in this walk
 	leaving  bool // the connection takes no frame behind this one
 	retiring bool // it takes no more; it ends with its last answer
 }
 
-// answer is what the receiving goroutine hands over: an outcome, or the error
-// that ended it.
-type answer struct {
-	outcome link.Outcome
-	err     error
-}
-
 func newFlight(s *Sender, conn link.Conn, cursor *slot.Cursor, recycle <-chan struct{}) *flight {
-	return &flight{s: s, conn: conn, cursor: cursor, recycle: recycle, answers: make(chan answer, conn.Window()+1)}
-}
-
-// close ends the connection and the receiver. Answers that were handed over but
-// not looked at still count; a refusal among them is returned.
-func (f *flight) close() (refusal error) {
-	_ = f.conn.Close()
-	for a := range f.answers {
-		if err := f.take(a); err != nil && a.outcome.Refusal != nil {
-			refusal = err
-		}
-	}
-	return refusal
+	f := &flight{s: s, conn: conn, cursor: cursor, recycle: recycle, answers: make(chan answer, conn.Window()+1)}
+	f.verdicts = verdicts{tables: s.cfg.Tables, host: conn.Host(), since: time.Now(), known: map[string]verdict{}}
+	f.more = f.rowIDs
+	return f
 }
 
 func (f *flight) serveSafely(ctx context.Context) (err error) {
@@ -91,10 +89,16 @@ func (f *flight) serveSafely(ctx context.Context) (err error) {
 // serve sends and settles until the connection ends. The error says why; it is
 // never nil.
 func (f *flight) serve(ctx context.Context) error {
+	f.s.parking.begin(f.s.cfg.Slot.Stats().Watermark)
 	for {
 		changed := f.s.cfg.Slot.Changed()
+		f.heedRecycle()
 		if err := f.fill(ctx); err != nil {
 			return f.linger(ctx, err)
+		}
+		f.s.showHeld()
+		if len(f.units) == 0 {
+			f.s.atRest(changed, f.blocked)
 		}
 		select {
 		case a, ok := <-f.answers:
@@ -105,72 +109,34 @@ func (f *flight) serve(ctx context.Context) error {
 				return err
 			}
 		case <-changed:
-		case <-f.recycle:
-			f.leaving, f.recycle = true, nil
+		case <-f.s.parking.due():
+			f.s.parking.heard()
+			f.again = true
+		case <-f.recycle: // heeded above, whatever else there is to do
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 }
 
-// receive hands over answers until the connection ends.
-func (f *flight) receive(ctx context.Context) {
-	defer close(f.answers)
-	for {
-		o, err := f.recv(ctx)
-		f.answers <- answer{o, err}
-		if err != nil || o.Refusal != nil {
-			return
-		}
+func (f *flight) heedRecycle() {
+	select {
+	case <-f.recycle:
+		f.leaving, f.recycle = true, nil
+	default:
 	}
 }
-
-func (f *flight) recv(ctx context.Context) (o link.Outcome, err error) {
-	defer caught(&err)
-	return f.conn.Recv(ctx)
-}
-
-// linger takes the answers that are still on their way after sending has
-// failed: an ack that is left in the old socket becomes a duplicate.
-func (f *flight) linger(ctx context.Context, cause error) error {
-	if !f.due() {
-		return cause
-	}
-	timeout := time.NewTimer(lingerTime)
-	defer timeout.Stop()
-	for f.due() {
-		select {
-		case a, ok := <-f.answers:
-			if !ok {
-				return cause
-			}
-			var refusal *link.Refusal
-			if err := f.take(a); errors.As(err, &refusal) {
-				return err // the server's words tell more than the broken pipe
-			} else if err != nil {
-				return cause
-			}
-		case <-timeout.C:
-			return cause
-		case <-ctx.Done():
-			return cause
-		}
-	}
-	return cause
-}
-
-// lingerTime bounds linger; acks that are there at all are there at once.
-const lingerTime = time.Second
 
 // fill sends requests while there are frames and the window has room. It never
 // stops inside a group that is finished in the slot.
 func (f *flight) fill(ctx context.Context) error {
 	for f.room() {
 		f.retiring = f.retiring || f.leaving && !f.begun
-		if f.retiring {
+		if f.retiring || f.again && !f.begun && len(f.units) > 0 {
 			break
 		}
-		more, err := f.build()
+		f.s.resting = false
+		more, err := f.build(ctx)
 		if len(f.units) > f.sent {
 			if err := f.send(ctx); err != nil {
 				return err
@@ -202,14 +168,18 @@ func (f *flight) due() bool {
 }
 
 // build adds units to a request until it is full (more) or nothing is pending. On
-// a connection that is left the last one ends with the frame.
-func (f *flight) build() (more bool, err error) {
+// a connection that is left, or before another walk, the last one ends with the
+// frame.
+func (f *flight) build(ctx context.Context) (more bool, err error) {
+	if err := f.prepare(ctx); err != nil {
+		return false, err
+	}
 	for {
 		if len(f.parts) == 0 {
-			if f.leaving {
+			if f.leaving || f.again {
 				return true, nil
 			}
-			if ok, err := f.load(); err != nil || !ok {
+			if err := f.load(ctx); err != nil || len(f.parts) == 0 {
 				return false, err
 			}
 		}
@@ -239,7 +209,11 @@ func (f *flight) add() error {
 	if f.view.Info().Rows == 0 && f.conn.Transport() == link.ILP {
 		return nil
 	}
-	err := f.conn.Add(&f.view, f.parts[0])
+	var more qwp.AddLong
+	if f.ids {
+		more = f.more
+	}
+	err := f.conn.AddWith(&f.view, f.parts[0], more)
 	if err == nil {
 		f.filled, f.deferred = true, f.view.DeferCommit() && f.conn.Transport() == link.QWP
 	}
@@ -256,23 +230,35 @@ func isUnsupported(err error) bool {
 	return errors.As(err, &unsupported)
 }
 
-// load takes the next frame from the slot; false when there is none.
-func (f *flight) load() (bool, error) {
-	e, ok, err := f.cursor.Next()
-	if err != nil {
-		return false, &localError{doing: "read", err: err}
+// load takes the next frame from the slot of which anything may go out. It leaves
+// no parts when there is none.
+func (f *flight) load(ctx context.Context) error {
+	for !f.blocked && len(f.parts) == 0 {
+		e, ok, err := f.cursor.Next()
+		if err != nil {
+			return &localError{doing: "read", err: err}
+		}
+		if !ok {
+			f.s.parking.end()
+			return nil
+		}
+		if err := f.parse(e); err != nil {
+			return &localError{doing: "read", err: &slot.DamageError{
+				Path: f.s.cfg.Slot.Dir(), FSN: e.FSN, Offset: -1, Reason: "the frame is whole but not a message: " + err.Error(),
+			}}
+		}
+		f.fsn = e.FSN
+		if err := f.enter(ctx); err != nil {
+			return err
+		}
+		if f.blocked {
+			return nil
+		}
+		if err := f.plan(ctx); err != nil {
+			return err
+		}
 	}
-	if !ok {
-		return false, nil
-	}
-	if err := f.parse(e); err != nil {
-		return false, &localError{doing: "read", err: &slot.DamageError{
-			Path: f.s.cfg.Slot.Dir(), FSN: e.FSN, Offset: -1, Reason: "the frame is whole but not a message: " + err.Error(),
-		}}
-	}
-	f.fsn = e.FSN
-	f.parts = append(f.parts[:0], qwp.WholeMessage)
-	return true, nil
+	return nil
 }
 
 // flagsAt is where a message has its flags.
@@ -292,11 +278,11 @@ func (f *flight) parse(e slot.Entry) error {
 
 // added moves the first part of the frame into the request.
 func (f *flight) added() {
-	u := unit{fsn: f.fsn, part: f.parts[0], last: len(f.parts) == 1}
+	f.begun = len(f.parts) > 1
+	u := unit{fsn: f.fsn, part: f.parts[0], last: !f.begun && !f.partly}
 	if u.last {
 		u.rows = f.view.Info().Rows
 	}
-	f.begun = !u.last
 	f.units = append(f.units, u)
 	f.parts = f.parts[1:]
 }
@@ -308,7 +294,7 @@ func (f *flight) split(cause error) error {
 		return &localError{doing: "send", err: fmt.Errorf("frame %d: one row is too large: %w", f.fsn, cause)}
 	}
 	f.spare = append(f.spare, f.parts[1:]...)
-	f.parts, f.spare = f.spare, f.parts[:0]
+	f.parts = append(f.parts[:0], f.spare...)
 	return nil
 }
 
@@ -327,40 +313,4 @@ func (f *flight) send(ctx context.Context) error {
 	r.seq = seq
 	f.fifo = append(f.fifo, r)
 	return nil
-}
-
-// take applies an answer: everything up to its sequence is settled.
-func (f *flight) take(a answer) error {
-	if a.err != nil {
-		return a.err
-	}
-	if a.outcome.Refusal != nil {
-		return a.outcome.Refusal
-	}
-	requests, units := 0, 0
-	for requests < len(f.fifo) && f.fifo[requests].seq <= a.outcome.Seq {
-		units += f.fifo[requests].units
-		requests++
-	}
-	f.fifo = slices.Delete(f.fifo, 0, requests)
-	f.sent -= units
-	f.settle(units)
-	return nil
-}
-
-// settle settles the frames whose last part is among the first n units, which it
-// removes.
-func (f *flight) settle(n int) {
-	f.done, f.shares = f.done[:0], f.shares[:0]
-	for _, u := range f.units[:n] {
-		if u.last {
-			f.shares = append(f.shares, slot.Share{As: slot.Acked, Rows: u.rows})
-			f.done = append(f.done, slot.Done{FSN: u.fsn, Shares: f.shares[len(f.shares)-1:]})
-		}
-	}
-	f.units = slices.Delete(f.units, 0, n)
-	if len(f.done) > 0 {
-		f.s.settle(f.done)
-		f.acked += int64(len(f.done))
-	}
 }

@@ -40,10 +40,16 @@ type author struct {
 // frame adds a frame of rows with ids that go on; deferred waits for a later one.
 func (c *author) frame(deferred bool, symbols ...string) {
 	c.Helper()
+	c.frameIn("t", deferred, symbols...)
+}
+
+// frameIn is frame for another table.
+func (c *author) frameIn(table string, deferred bool, symbols ...string) {
+	c.Helper()
 	build := qwp.NewBuilder(64 << 20)
 	for _, s := range symbols {
 		var r qwp.Row
-		r.Reset("t")
+		r.Reset(table)
 		r.Symbol("s", s)
 		r.Long("id", c.next)
 		r.At(1700000000000000 + c.next)
@@ -101,16 +107,21 @@ func (c *author) open() *slot.Foreign {
 // forward starts a sender for a slot over a real link.
 func forward(t testing.TB, s sender.Store, url string, transport link.Transport, log *slog.Logger) *sender.Sender {
 	t.Helper()
+	return forwardWith(t, sender.Config{Slot: s, Log: log}, url, transport)
+}
+
+// forwardWith is forward with what cfg has of Slot, Tables, Voice and Log.
+func forwardWith(t testing.TB, cfg sender.Config, url string, transport link.Transport) *sender.Sender {
+	t.Helper()
 	l, err := link.New(link.Config{
 		URLs: []string{url}, Transport: transport, Compression: link.CompressionNone, MaxRequestBytes: 200,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	loop := sender.Start(sender.Config{
-		Slot: s, Link: l, InitialBackoff: time.Millisecond, MaxBackoff: 20 * time.Millisecond,
-		Rand: func() float64 { return 1 }, Log: log,
-	})
+	cfg.Link, cfg.Rand = l, func() float64 { return 1 }
+	cfg.InitialBackoff, cfg.MaxBackoff = time.Millisecond, 20*time.Millisecond
+	loop := sender.Start(cfg)
 	t.Cleanup(loop.Stop)
 	return loop
 }

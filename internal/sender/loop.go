@@ -20,6 +20,7 @@ func (s *Sender) run(ctx context.Context) {
 	defer close(s.done)
 	cursor := s.cfg.Slot.NewCursor()
 	defer cursor.Close()
+	defer s.parking.disarm()
 	wait := backoff{initial: s.cfg.InitialBackoff, max: s.cfg.MaxBackoff, rand: s.cfg.Rand}
 	for s.awaitFrames(ctx) {
 		progressed, err := s.session(ctx, cursor)
@@ -40,19 +41,90 @@ func (s *Sender) run(ctx context.Context) {
 	}
 }
 
-// awaitFrames waits, without a connection, until something is pending.
+// awaitFrames waits, without a connection, until something may be sent.
 func (s *Sender) awaitFrames(ctx context.Context) bool {
 	for ctx.Err() == nil {
 		changed := s.cfg.Slot.Changed()
-		if s.cfg.Slot.Stats().PendingFrames > 0 {
+		pending := s.cfg.Slot.Stats().PendingFrames > 0
+		switch {
+		case !pending:
+			s.parking.clear()
+			s.showHeld()
+			s.setHeld(nil)
+		case s.resting:
+			changed = s.wake
+		default:
 			return true
 		}
 		select {
 		case <-changed:
+		case <-s.parking.due():
+			s.parking.heard()
 		case <-ctx.Done():
 		}
+		s.resting = false
 	}
 	return false
+}
+
+// atRest is told that nothing is on its way. If rows wait, all that may go out is
+// acked, and only what is published from now on (changed) or another try has work
+// for the sender; behind a frame that blocks, only the try.
+func (s *Sender) atRest(changed <-chan struct{}, blocked bool) {
+	if s.parking.rows() == 0 && !blocked {
+		s.setHeld(nil)
+		return
+	}
+	pending := s.cfg.Slot.Stats().Pending
+	select {
+	case <-changed:
+		return // of which some may be pending
+	default:
+	}
+	s.resting, s.wake = true, changed
+	if blocked {
+		s.wake = nil
+	}
+	if since := s.setHeld(&HeldError{Pending: pending, For: s.parking.why}); !since.IsZero() {
+		s.cfg.Voice.recovered("the server is there again; what is left waits for its tables",
+			s.name(), since, s.State(), pending)
+	}
+}
+
+// setHeld says whether all that is pending waits. Then the server is there: an
+// outage ends, and it is returned when that began.
+func (s *Sender) setHeld(all *HeldError) (since time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := &s.state
+	var before *HeldError
+	if errors.As(st.LastError, &before) {
+		st.LastError = nil
+	}
+	if all == nil {
+		return time.Time{}
+	}
+	since = st.Since
+	st.LastError, st.Since = all, time.Time{}
+	if before == nil || *before != *all {
+		s.ring()
+	}
+	return since
+}
+
+// showHeld keeps State.Held up to date.
+func (s *Sender) showHeld() {
+	rows := s.parking.rows()
+	if rows == s.shown {
+		return
+	}
+	s.shown = rows
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state.Held, s.state.HeldFor = rows, ""
+	if rows > 0 {
+		s.state.HeldFor = s.parking.why
+	}
 }
 
 // session makes one connection and serves it until it ends. It tells whether
@@ -64,22 +136,34 @@ func (s *Sender) session(ctx context.Context, cursor *slot.Cursor) (progressed b
 	if err != nil {
 		return false, err
 	}
+	s.resting = false
 	f := newFlight(s, conn, cursor, s.connected(conn))
+	defer s.showHeld()
 	defer s.disconnected()
 	err = f.serveSafely(ctx)
 	if refusal := f.close(); refusal != nil && errors.Is(err, link.ErrReconnect) {
 		err = refusal // which is why the connection had served its time
 	}
-	if f.acked == 0 && f.inGroup() && errors.Is(err, link.ErrReconnect) {
+	return s.ended(f, err)
+}
+
+// ended tells what the end of a connection means.
+func (s *Sender) ended(f *flight, err error) (progressed bool, _ error) {
+	progressed = f.acked > 0
+	usedUp, groupWaits := errors.Is(err, link.ErrReconnect), errors.Is(err, errGroupWaits)
+	switch {
+	case usedUp && !progressed && f.inGroup():
 		s.cfg.Log.Warn("a group of frames is too large for one connection; they are committed one by one",
 			"slot", s.name(), "frames", len(f.fifo))
 		s.ungroup = true
 		return true, nil
+	case groupWaits && !progressed:
+		s.atRest(nil, true) // another connection would end in the same place
+		return false, nil
+	case groupWaits, s.resting, usedUp && (progressed || f.leaving):
+		return progressed, nil
 	}
-	if errors.Is(err, link.ErrReconnect) && (f.acked > 0 || f.leaving) {
-		err = nil
-	}
-	return f.acked > 0, err
+	return progressed, err
 }
 
 // PanicError is a bug that was met while sending. The rows are on disk and other
@@ -131,17 +215,9 @@ func (s *Sender) lost(err error) {
 		s.state.Since = time.Now()
 	}
 	s.mu.Unlock()
-	if pending && (first || s.worthSaying(err)) {
-		s.said, s.logged = err.Error(), time.Now()
-		s.cfg.Log.Warn(inWords(err), "error", err, "slot", s.name(), "pending_rows", st.Pending)
+	if pending {
+		s.cfg.Voice.failed(s.name(), err, st.Pending)
 	}
-}
-
-// worthSaying tells whether an outage that goes on is logged again: another
-// reason at most once a minute, the same one once an hour.
-func (s *Sender) worthSaying(err error) bool {
-	since := time.Since(s.logged)
-	return since >= time.Hour || since >= time.Minute && s.said != err.Error()
 }
 
 // name is that of the slot, as the pool has it.
@@ -173,20 +249,20 @@ func inWords(err error) string {
 	return "no connection; rows stay in the store and are sent when it is back"
 }
 
-// settle records that the server took these frames, of which there is one at
-// least.
+// settle records that the server took something, and with it these frames.
 func (s *Sender) settle(list []slot.Done) {
-	err := s.cfg.Slot.SettleAll(list)
-	if err != nil && !s.unnoted {
-		s.cfg.Log.Warn("cannot note progress; rows may be sent twice after a restart",
-			"slot", s.name(), "fsn", int64(list[0].FSN), "error", err)
+	if len(list) > 0 {
+		err := s.cfg.Slot.SettleAll(list)
+		if err != nil && !s.unnoted {
+			s.cfg.Log.Warn("cannot note progress; rows may be sent twice after a restart",
+				"slot", s.name(), "fsn", int64(list[0].FSN), "error", err)
+		}
+		s.unnoted = err != nil
+		s.ungroup = false
 	}
-	s.unnoted = err != nil
-	s.ungroup = false
-	if since := s.madeProgress(); !since.IsZero() {
-		st := s.State()
-		s.cfg.Log.Info("rows are taken again", "host", st.Host, "transport", st.Transport.String(),
-			"outage", time.Since(since).Round(time.Millisecond).String(), "pending_rows", s.cfg.Slot.Stats().Pending)
+	if since := s.madeProgress(); !since.IsZero() || !s.proved {
+		s.proved = true
+		s.cfg.Voice.recovered("rows are taken again", s.name(), since, s.State(), s.cfg.Slot.Stats().Pending)
 	}
 }
 

@@ -9,6 +9,14 @@
 // commits, and acks, with the last of them. They travel on one connection, and
 // none is settled before the last one is. Line protocol has no such thing: there
 // each request is committed by itself, and settled as it is acked.
+//
+// Before rows of a table go out on a connection, Tables is asked whether they may
+// and whether they need a row id. Rows of a table that must wait are parked: their
+// frame stays pending, its other tables and later frames go on. What of a frame is
+// acked is remembered, in RAM and from connection to connection, so that it is not
+// sent again. A group that holds such rows waits whole, and all behind it. Parked
+// rows are tried again after a while and on each new connection; until then a
+// sender that has nothing else is idle.
 package sender
 
 import (
@@ -41,10 +49,16 @@ type Store interface {
 	SettleAll(list []slot.Done) error
 }
 
-// Config says what to send where. All fields but Log are required.
+// Config says what to send where. All fields but Tables, Voice and Log are
+// required.
 type Config struct {
 	Slot Store
 	Link Dialer
+	// Tables is asked before rows go out. Nil: no row gets an id, no table waits.
+	Tables Tables
+	// Voice tells of outages; the senders of a pool share one, so that an outage
+	// is told once. Nil: one that speaks to Log.
+	Voice *Voice
 	// InitialBackoff and MaxBackoff bound the wait between attempts, which is
 	// drawn from the whole range between zero and the doubling bound.
 	InitialBackoff, MaxBackoff time.Duration
@@ -60,11 +74,16 @@ type State struct {
 	Host      string
 	// Connects counts connections made, Refusals answers that were no ack.
 	Connects, Refusals int64
-	// LastError is why the last connection or attempt ended; nil in health.
-	// Damage tells whether waiting can help.
+	// LastError is why the last connection or attempt ended, or a *HeldError when
+	// all that is pending waits for its tables; nil in health. Damage tells whether
+	// waiting can help.
 	LastError error
 	// Since is when the present outage began; zero when there is none.
 	Since time.Time
+	// Held counts the rows that are parked because their table must wait; they
+	// are pending in the slot. HeldFor is what one of these tables waits for.
+	Held    int64
+	HeldFor string
 }
 
 // Sender forwards one slot until it is stopped.
@@ -74,10 +93,13 @@ type Sender struct {
 	done   chan struct{}
 
 	// Only the loop touches these.
-	logged  time.Time // when a failure was last logged
-	said    string    // that failure
-	unnoted bool      // the last progress could not be noted
-	ungroup bool      // the next group is too large for any connection
+	parking parking
+	resting bool            // all that is pending waits for its tables
+	wake    <-chan struct{} // closed when something is published then
+	shown   int64           // rows that State says wait
+	proved  bool            // the server took something from this sender
+	unnoted bool            // the last progress could not be noted
+	ungroup bool            // the next group is too large for any connection
 
 	// mu guards what follows. Nothing that can block runs while it is held.
 	mu      sync.Mutex
@@ -93,6 +115,9 @@ func Start(cfg Config) *Sender {
 	if s.cfg.Log == nil {
 		s.cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	if s.cfg.Voice == nil {
+		s.cfg.Voice = NewVoice(s.cfg.Log)
+	}
 	go s.run(ctx)
 	return s
 }
@@ -102,6 +127,7 @@ func Start(cfg Config) *Sender {
 func (s *Sender) Stop() {
 	s.cancel()
 	<-s.done
+	s.cfg.Voice.forget(s.name())
 }
 
 // Recycle gives up the present connection in an orderly way: what is on its way
@@ -116,12 +142,18 @@ func (s *Sender) Recycle() {
 	}
 }
 
-// Drain waits until the slot has nothing pending, or ctx ends.
+// Drain waits until the slot has nothing pending, or ctx ends. When all that is
+// left waits for its tables it returns that *HeldError at once.
 func (s *Sender) Drain(ctx context.Context) error {
 	for {
 		progress := s.Progress()
-		if s.cfg.Slot.Stats().PendingFrames == 0 {
+		st := s.cfg.Slot.Stats()
+		if st.PendingFrames == 0 {
 			return nil
+		}
+		var held *HeldError
+		if errors.As(s.State().LastError, &held) && held.Pending >= st.Pending {
+			return held
 		}
 		select {
 		case <-progress:
@@ -150,15 +182,18 @@ func Damage(err error) bool {
 
 // Stuck says whether what an error, such as State.LastError, tells of lies in the
 // rows, the slot, the disk or a bug, and not in the connection: then the sender
-// does not move on although it may reach the server. Nil is none.
+// does not move on although it may reach the server. So it is with rows that wait
+// for their tables. Nil is none.
 func Stuck(err error) bool {
 	var refusal *link.Refusal
 	var local *localError
 	var bug *PanicError
-	return Damage(err) || errors.As(err, &refusal) || errors.As(err, &local) || errors.As(err, &bug)
+	var held *HeldError
+	return Damage(err) || errors.As(err, &held) || errors.As(err, &refusal) || errors.As(err, &local) || errors.As(err, &bug)
 }
 
-// Progress returns a channel that closes when the next frames are settled.
+// Progress returns a channel that closes when the next frames are settled, or when
+// all that is left begins to wait for its tables.
 func (s *Sender) Progress() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -169,9 +204,14 @@ func (s *Sender) Progress() <-chan struct{} {
 func (s *Sender) madeProgress() (since time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	close(s.settled)
-	s.settled = make(chan struct{})
+	s.ring()
 	since = s.state.Since
 	s.state.Since, s.state.LastError = time.Time{}, nil
 	return since
+}
+
+// ring closes what Progress returned. The caller holds mu.
+func (s *Sender) ring() {
+	close(s.settled)
+	s.settled = make(chan struct{})
 }

@@ -46,18 +46,28 @@ func newBed(t testing.TB, srv *server) *bed {
 
 func newBedOn(t testing.TB, fsys vfs.FS, srv *server, log *slog.Logger) *bed {
 	t.Helper()
+	return startBed(t, fsys, srv, sender.Config{Log: log})
+}
+
+// startBed starts a sender with what cfg has of Tables, Voice and Log.
+func startBed(t testing.TB, fsys vfs.FS, srv *server, cfg sender.Config) *bed {
+	t.Helper()
+	return startSlot(t, fsys, "/sf/default-0", srv, cfg)
+}
+
+func startSlot(t testing.TB, fsys vfs.FS, dir string, srv *server, cfg sender.Config) *bed {
+	t.Helper()
 	s, err := slot.Open(slot.Options{
-		FS: fsys, Dir: "/sf/default-0", SegmentBytes: 1 << 16, MaxBytes: 1 << 20,
+		FS: fsys, Dir: dir, SegmentBytes: 1 << 16, MaxBytes: 1 << 20,
 		Durability: slot.Memory, Now: time.Now,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := &bed{TB: t, slot: s, srv: srv}
-	b.loop = sender.Start(sender.Config{
-		Slot: s, Link: srv, InitialBackoff: 100 * time.Millisecond, MaxBackoff: 5 * time.Second,
-		Rand: func() float64 { return 1 }, Log: log,
-	})
+	cfg.Slot, cfg.Link, cfg.Rand = s, srv, func() float64 { return 1 }
+	cfg.InitialBackoff, cfg.MaxBackoff = 100*time.Millisecond, 5*time.Second
+	b.loop = sender.Start(cfg)
 	t.Cleanup(func() {
 		b.loop.Stop()
 		if err := s.Close(); err != nil {
@@ -70,14 +80,27 @@ func newBedOn(t testing.TB, fsys vfs.FS, srv *server, log *slog.Logger) *bed {
 // store publishes one frame of n rows whose ids go on from the last frame's.
 func (b *bed) store(n int) {
 	b.Helper()
-	build := qwp.NewBuilder(1 << 15)
-	for range n {
-		var r qwp.Row
-		r.Reset("t")
-		r.Long("id", b.next)
-		r.At(1700000000000000 + b.next)
+	b.storeIn(slices.Repeat([]string{"t"}, n)...)
+}
+
+// storeIn publishes one frame with a row for each table.
+func (b *bed) storeIn(tables ...string) {
+	b.Helper()
+	rows := make([]qwp.Row, len(tables))
+	for i, table := range tables {
+		rows[i].Reset(table)
+		rows[i].Long("id", b.next)
+		rows[i].At(1700000000000000 + b.next)
 		b.next++
-		if err := build.Add(&r); err != nil {
+	}
+	b.storeRows(rows...)
+}
+
+func (b *bed) storeRows(rows ...qwp.Row) {
+	b.Helper()
+	build := qwp.NewBuilder(1 << 15)
+	for i := range rows {
+		if err := build.Add(&rows[i]); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -86,7 +109,7 @@ func (b *bed) store(n int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := tx.Append(slot.Frame{Bytes: frame, Rows: n}); err != nil {
+	if err := tx.Append(slot.Frame{Bytes: frame, Rows: len(rows)}); err != nil {
 		b.Fatal(err)
 	}
 	tx.Publish()
@@ -97,7 +120,7 @@ func (b *bed) drained() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 	defer cancel()
 	if err := b.loop.Drain(ctx); err != nil {
-		b.Fatalf("%v; the server has %v, state %+v", err, b.srv.ids(), b.loop.State())
+		b.Fatalf("%v; the server has %.200s, state %+v", err, fmt.Sprint(b.srv.ids()), b.loop.State())
 	}
 }
 

@@ -16,25 +16,54 @@ import (
 // which takes everything and acks it at once.
 type server struct {
 	mu       sync.Mutex
-	rows     []int64
+	rows     []taken
 	connects []time.Time
 	conns    []*conn
 	window   int
 	maxRows  int // of a request; more is too large
 	frames   int // of a request; default 1
+	ilp      bool
 
 	add  func(conn int, ids []int64) error // refuses a part
 	recv func(conn int)                    // is told of each Recv
+
+	// sent is told of a request that was taken, acked of one whose ack reached the
+	// sender.
+	sent, acked func(c *conn, rows []taken)
 
 	refuseConnect func(n int) error                       // n counts from 1
 	answer        func(conn int, seq int64) *link.Outcome // nil: no answer
 	sendErr       func(conn int, seq int64) error         // after the rows were taken
 }
 
-func (s *server) ids() []int64 {
+// taken is a row as the server has it.
+type taken struct {
+	table string
+	id    int64
+	rowID bool
+}
+
+func (s *server) taken() []taken {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.rows)
+}
+
+func (s *server) ids() []int64 {
+	var list []int64
+	for _, r := range s.taken() {
+		list = append(list, r.id)
+	}
+	return list
+}
+
+// cut ends the last connection, as a server does that closes what is idle.
+func (s *server) cut() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.conns); n > 0 {
+		_ = s.conns[n-1].Close()
+	}
 }
 
 func (s *server) connectTimes() []time.Time {
@@ -53,7 +82,7 @@ func (s *server) Connect(context.Context) (link.Conn, error) {
 			return nil, err
 		}
 	}
-	c := &conn{srv: s, n: n, out: make(chan link.Outcome, 100), closed: make(chan struct{})}
+	c := &conn{srv: s, n: n, made: time.Now(), out: make(chan link.Outcome, 100), closed: make(chan struct{})}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conns = append(s.conns, c)
@@ -63,7 +92,10 @@ func (s *server) Connect(context.Context) (link.Conn, error) {
 type conn struct {
 	srv    *server
 	n      int
-	rows   []int64
+	made   time.Time
+	rows   []taken
+	unsure [][]taken // requests that were taken, from the first that is not acked
+	base   int64     // its number
 	added  int
 	seq    int64
 	out    chan link.Outcome
@@ -71,37 +103,59 @@ type conn struct {
 	closed chan struct{}
 }
 
-func (c *conn) Transport() link.Transport { return link.QWP }
-func (c *conn) Host() string              { return "server" }
-func (c *conn) Window() int               { return max(1, c.srv.window) }
+func (c *conn) Transport() link.Transport {
+	if c.srv.ilp {
+		return link.ILP
+	}
+	return link.QWP
+}
 
-func (c *conn) Add(v *qwp.View, p qwp.Part) error {
+func (c *conn) Host() string { return "server" }
+func (c *conn) Window() int  { return max(1, c.srv.window) }
+
+func (c *conn) Add(v *qwp.View, p qwp.Part) error { return c.AddWith(v, p, nil) }
+
+func (c *conn) AddWith(v *qwp.View, p qwp.Part, more qwp.AddLong) error {
 	if c.added >= max(1, c.srv.frames) {
 		return link.ErrRequestFull
 	}
-	first, last := p.First, p.Last
-	t := &v.Tables()[max(0, p.Table)]
-	if p == qwp.WholeMessage {
-		first, last = 0, t.Rows
+	if rows := v.PartRows(p); c.srv.maxRows > 0 && rows > c.srv.maxRows {
+		return &link.TooLargeError{Host: "server", Size: rows, Limit: c.srv.maxRows}
 	}
-	if c.srv.maxRows > 0 && last-first > c.srv.maxRows {
-		return &link.TooLargeError{Host: "server", Size: last - first, Limit: c.srv.maxRows}
+	var rows []taken
+	for i := range v.Tables() {
+		if t := &v.Tables()[i]; p == qwp.WholeMessage {
+			rows = append(rows, read(t, 0, t.Rows, more)...)
+		} else if p.Table == i {
+			rows = append(rows, read(t, p.First, p.Last, more)...)
+		}
 	}
-	var row qwp.Row
 	var ids []int64
-	for r := range t.All(first, last, &row) {
-		ids = append(ids, r.Cells[len(r.Cells)-1].Int())
+	for _, r := range rows {
+		ids = append(ids, r.id)
 	}
 	if c.srv.add != nil {
 		if err := c.srv.add(c.n, ids); err != nil {
 			return err
 		}
 	}
-	c.rows, c.added = append(c.rows, ids...), c.added+1
+	c.rows, c.added = append(c.rows, rows...), c.added+1
 	return nil
 }
 
-func (c *conn) AddWith(v *qwp.View, p qwp.Part, _ qwp.AddLong) error { return c.Add(v, p) }
+// read reads rows whose last cell is their id.
+func read(t *qwp.Table, first, last int, more qwp.AddLong) (rows []taken) {
+	rowID := false
+	if more != nil {
+		name, _ := more(t, first, last)
+		rowID = name != ""
+	}
+	var row qwp.Row
+	for r := range t.All(first, last, &row) {
+		rows = append(rows, taken{t.Name, r.Cells[len(r.Cells)-1].Int(), rowID})
+	}
+	return rows
+}
 
 func (c *conn) Send(context.Context) (int64, error) {
 	seq := c.seq
@@ -113,7 +167,11 @@ func (c *conn) Send(context.Context) (int64, error) {
 	if out == nil || out.Refusal == nil {
 		c.srv.mu.Lock()
 		c.srv.rows = append(c.srv.rows, c.rows...)
+		c.unsure = append(c.unsure, c.rows)
 		c.srv.mu.Unlock()
+		if c.srv.sent != nil {
+			c.srv.sent(c, c.rows)
+		}
 	}
 	c.rows, c.added = nil, 0
 	if out != nil {
@@ -133,17 +191,31 @@ func (c *conn) Recv(ctx context.Context) (link.Outcome, error) {
 	}
 	select {
 	case o := <-c.out:
-		return o, nil
+		return c.received(o), nil
 	default:
 	}
 	select {
 	case o := <-c.out:
-		return o, nil
+		return c.received(o), nil
 	case <-c.closed:
 		return link.Outcome{}, link.ErrClosed
 	case <-ctx.Done():
 		return link.Outcome{}, ctx.Err()
 	}
+}
+
+// received tells of the acks in an outcome.
+func (c *conn) received(o link.Outcome) link.Outcome {
+	if c.srv.acked == nil || o.Refusal != nil {
+		return o
+	}
+	c.srv.mu.Lock()
+	n := o.Seq + 1 - c.base
+	acked := slices.Concat(c.unsure[:n]...)
+	c.unsure, c.base = c.unsure[n:], c.base+n
+	c.srv.mu.Unlock()
+	c.srv.acked(c, acked)
+	return o
 }
 
 func (c *conn) Close() error {

@@ -54,6 +54,7 @@ func (t *Tx) show() (first, last FSN) {
 	for _, p := range t.parts {
 		s.ledger.accepted += p.rows - p.seg.rows
 		s.pendingBytes += p.end - p.seg.end
+		s.appendedBytes += p.end - p.seg.end
 		p.seg.extent, p.seg.firstCRC = p.extent, p.first
 		if p.fresh {
 			s.dropEmptyLast()

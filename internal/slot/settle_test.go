@@ -104,6 +104,10 @@ func TestReopenFindsWhatWasPending(t *testing.T) {
 			if after.Recovered.TrustedSegments != 3 || after.Recovered.LedgerMoved != 0 || after.Recovered.WatermarkReset {
 				t.Errorf("%+v", after.Recovered)
 			}
+			if before.AppendedBytes != before.SettledBytes+before.PendingBytes || after.AppendedBytes+after.SettledBytes != 0 {
+				t.Errorf("bytes before %+v\nafter %+v", before, after)
+			}
+			before.AppendedBytes, before.SettledBytes = 0, 0 // since it was opened
 			before.Recovered, after.Recovered = slot.Recovered{}, slot.Recovered{}
 			if fmt.Sprint(before) != fmt.Sprint(after) {
 				t.Errorf("before %+v\nafter %+v", before, after)

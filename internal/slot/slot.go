@@ -123,15 +123,19 @@ type Slot struct {
 	book
 	floor        position // of the frame behind the watermark; no segment when unknown
 	pendingBytes int64
-	entries      []int // of the summary table, free
-	full         bool  // the last Reserve found no room
-	durableGen   int64
-	durableEnd   int64
-	changed      bell // something was published
-	cursors      map[*Cursor]struct{}
-	closed       bool
-	failure      error // why there are no more appends
-	fatal        bool  // and never will be
+	// appendedBytes were published since the slot was opened, foundBytes were
+	// pending then.
+	appendedBytes, foundBytes int64
+
+	entries    []int // of the summary table, free
+	full       bool  // the last Reserve found no room
+	durableGen int64
+	durableEnd int64
+	changed    bell // something was published
+	cursors    map[*Cursor]struct{}
+	closed     bool
+	failure    error // why there are no more appends
+	fatal      bool  // and never will be
 }
 
 // tail is what appending needs to know.

@@ -26,11 +26,14 @@ type Stats struct {
 
 	PendingFrames int64
 	// PendingBytes are the bytes on disk of the frames above the watermark.
-	PendingBytes         int64
-	Published, Watermark FSN   // -1 before the first
-	Segments             int   // files with frames, and the one appended to
-	SegmentBytes         int64 // sizes of all segment files of this slot
-	MaxBytes             int64 // cap of the budget, for all slots that share it
+	PendingBytes int64
+	// AppendedBytes and SettledBytes are the bytes of frames that were published,
+	// and settled, since the slot was opened.
+	AppendedBytes, SettledBytes int64
+	Published, Watermark        FSN   // -1 before the first
+	Segments                    int   // files with frames, and the one appended to
+	SegmentBytes                int64 // sizes of all segment files of this slot
+	MaxBytes                    int64 // cap of the budget, for all slots that share it
 	// Full is set while the last Reserve found no room.
 	Full bool
 	// OldestPendingTime is the earliest timestamp in the oldest segment with
@@ -46,6 +49,7 @@ func (s *Slot) Stats() Stats {
 	defer s.mu.Unlock()
 	st := s.stats(s.published)
 	st.PendingBytes, st.Segments, st.SegmentBytes = s.pendingBytes, len(s.segs), s.account.bytes()
+	st.AppendedBytes, st.SettledBytes = s.appendedBytes, s.foundBytes+s.appendedBytes-s.pendingBytes
 	st.MaxBytes, st.Full, st.Recovered = s.o.Budget.max, s.full, s.recovered
 	if g := s.find(s.watermark + 1); g != nil {
 		st.OldestPendingTime, st.HasOldest = g.min, g.ok

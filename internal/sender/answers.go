@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+
+package sender
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/questdb-sf/questdb_sf/internal/link"
+	"github.com/questdb-sf/questdb_sf/internal/slot"
+)
+
+// answer is what the receiving goroutine hands over: an outcome, or the error
+// that ended it.
+type answer struct {
+	outcome link.Outcome
+	err     error
+}
+
+// receive hands over answers until the connection ends.
+func (f *flight) receive(ctx context.Context) {
+	defer close(f.answers)
+	for {
+		o, err := f.recv(ctx)
+		f.answers <- answer{o, err}
+		if err != nil || o.Refusal != nil {
+			return
+		}
+	}
+}
+
+func (f *flight) recv(ctx context.Context) (o link.Outcome, err error) {
+	defer caught(&err)
+	return f.conn.Recv(ctx)
+}
+
+// linger takes the answers that are still on their way after sending has
+// failed: an ack that is left in the old socket becomes a duplicate. Inside a
+// group that is no ack but may be a refusal, which is why the connection takes no
+// more.
+func (f *flight) linger(ctx context.Context, cause error) error {
+	refused := f.inGroup() && errors.Is(cause, link.ErrReconnect)
+	if !f.due() && !refused {
+		return cause
+	}
+	timeout := time.NewTimer(lingerTime)
+	defer timeout.Stop()
+	for f.due() || refused {
+		select {
+		case a, ok := <-f.answers:
+			if !ok {
+				return cause
+			}
+			var refusal *link.Refusal
+			if err := f.take(a); errors.As(err, &refusal) {
+				return err // the server's words tell more than the broken pipe
+			} else if err != nil {
+				return cause
+			}
+		case <-timeout.C:
+			return cause
+		case <-ctx.Done():
+			return cause
+		}
+	}
+	return cause
+}
+
+// lingerTime bounds linger; acks that are there at all are there at once.
+const lingerTime = time.Second
+
+// close ends the connection and the receiver. Answers that were handed over but
+// not looked at still count; a refusal among them is returned.
+func (f *flight) close() (refusal error) {
+	_ = f.conn.Close()
+	for a := range f.answers {
+		if err := f.take(a); err != nil && a.outcome.Refusal != nil {
+			refusal = err
+		}
+	}
+	return refusal
+}
+
+// take applies an answer: everything up to its sequence is settled.
+func (f *flight) take(a answer) error {
+	if a.err != nil {
+		return a.err
+	}
+	if a.outcome.Refusal != nil {
+		return a.outcome.Refusal
+	}
+	requests, units := 0, 0
+	for requests < len(f.fifo) && f.fifo[requests].seq <= a.outcome.Seq {
+		units += f.fifo[requests].units
+		requests++
+	}
+	f.fifo = slices.Delete(f.fifo, 0, requests)
+	f.sent -= units
+	f.settle(units)
+	return nil
+}
+
+// settle settles the frames whose last part is among the first n units, which it
+// removes, and remembers the parts of the others.
+func (f *flight) settle(n int) {
+	f.done, f.shares = f.done[:0], f.shares[:0]
+	for _, u := range f.units[:n] {
+		if !u.last {
+			f.s.parking.took(u.fsn, u.part)
+			continue
+		}
+		f.s.parking.drop(u.fsn)
+		f.shares = append(f.shares, slot.Share{As: slot.Acked, Rows: u.rows})
+		f.done = append(f.done, slot.Done{FSN: u.fsn, Shares: f.shares[len(f.shares)-1:]})
+	}
+	f.units = slices.Delete(f.units, 0, n)
+	f.acked += int64(n)
+	if n > 0 {
+		f.s.settle(f.done)
+	}
+}

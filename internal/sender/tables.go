@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT
+
+package sender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/questdb-sf/questdb_sf/internal/link"
+	"github.com/questdb-sf/questdb_sf/internal/qwp"
+	"github.com/questdb-sf/questdb_sf/internal/rowid"
+	"github.com/questdb-sf/questdb_sf/internal/tables"
+)
+
+// Tables says what a server wants of the rows of a table: *tables.Keeper.
+type Tables interface {
+	// Ready tells whether rows of a table may go to host, and whether they need
+	// the row id of exactly_once (DESIGN.md 17). What it says was learned after
+	// since, which is when the connection was made.
+	//
+	// With a *tables.HoldError the rows of this table wait while others go on. Any
+	// other error is an outage.
+	Ready(ctx context.Context, host, table string, since time.Time) (rowID bool, err error)
+}
+
+// HeldError says that all that is pending in a slot waits for its tables. It is
+// no outage.
+type HeldError struct {
+	Pending int64  // rows in the slot, those of the frames that are done in part included
+	For     string // what one of the tables waits for
+}
+
+func (e *HeldError) Error() string {
+	return fmt.Sprintf("%d rows wait for their tables: %s", e.Pending, e.For)
+}
+
+// holds tells a table that must wait from a server that could not be asked.
+func holds(err error) bool {
+	var hold *tables.HoldError
+	return errors.As(err, &hold)
+}
+
+const (
+	// verdictTime is how long a table may be written to without another question.
+	// It is far below the minute of DESIGN.md 17, which Tables may use up itself.
+	verdictTime = 10 * time.Second
+	// maxVerdicts bounds the tables that are remembered: their names have no end.
+	maxVerdicts = 4096
+)
+
+// verdict is what was said of a table.
+type verdict struct {
+	rowID bool
+	hold  error // nil: rows may go out
+	asked time.Time
+}
+
+// verdicts is what was heard of tables over one connection.
+type verdicts struct {
+	tables Tables // nil: rows of any table go out as they are
+	host   string
+	since  time.Time
+	known  map[string]verdict
+	forgot bool // what was known of tables that wait
+}
+
+// of returns the verdict on a table. One that makes it wait stands until again.
+func (v *verdicts) of(ctx context.Context, table string, now time.Time) (verdict, error) {
+	if v.tables == nil {
+		return verdict{}, nil
+	}
+	k, ok := v.known[table]
+	if ok && (k.hold != nil || now.Sub(k.asked) < verdictTime) {
+		return k, nil
+	}
+	return v.ask(ctx, table)
+}
+
+func (v *verdicts) ask(ctx context.Context, table string) (verdict, error) {
+	k := verdict{asked: time.Now()}
+	k.rowID, k.hold = v.tables.Ready(ctx, v.host, table, v.since)
+	if k.hold != nil && !holds(k.hold) {
+		return verdict{}, fmt.Errorf("table %q: %w", table, k.hold)
+	}
+	v.known[table] = k
+	return k, nil
+}
+
+// again asks about the tables that wait, and tells whether one of them need not
+// any more.
+func (v *verdicts) again(ctx context.Context) (ready bool, err error) {
+	ready, v.forgot = v.forgot, false
+	for table, k := range v.known {
+		if k.hold == nil {
+			continue
+		}
+		if k, err = v.ask(ctx, table); err != nil {
+			return false, err
+		}
+		ready = ready || k.hold == nil
+	}
+	return ready, nil
+}
+
+// trim bounds the memory, between two frames.
+func (v *verdicts) trim() {
+	if len(v.known) > maxVerdicts {
+		clear(v.known)
+		v.forgot = true
+	}
+}
+
+// errGroupWaits ends a connection on which a group was begun that has to wait:
+// the server forgets what it was sent of it.
+var errGroupWaits = errors.New("a group of frames waits for its tables")
+
+// plan picks the parts of the frame in view that go out now; there may be none.
+func (f *flight) plan(ctx context.Context) error {
+	f.parts, f.ids, f.partly, f.planned = f.buf[:0], false, false, time.Now()
+	f.verdicts.trim()
+	known, held := f.s.parking.meet(f.fsn), heldBlock{}
+	for i := range f.view.Tables() {
+		t := &f.view.Tables()[i]
+		from := known.from(i)
+		if from >= t.Rows {
+			continue
+		}
+		v, err := f.verdicts.of(ctx, t.Name, f.planned)
+		if err != nil {
+			return err
+		}
+		if v.hold != nil {
+			held = heldBlock{table: t.Name, why: v.hold, rows: held.rows + t.Rows - from}
+			continue
+		}
+		f.ids = f.ids || v.rowID
+		f.parts = append(f.parts, qwp.Part{Table: i, First: from, Last: t.Rows})
+	}
+	f.buf = f.parts
+	if held.rows > 0 {
+		return f.park(held)
+	}
+	if known != nil {
+		f.s.parking.hold(known, 0)
+	}
+	// A frame without rows is a commit, and has no other part than the whole.
+	if known.untouched() || len(f.parts) == 0 {
+		f.parts = append(f.parts[:0], qwp.WholeMessage)
+	}
+	return nil
+}
+
+// heldBlock is a block of the frame in view that waits, with the rows of all that
+// do.
+type heldBlock struct {
+	table string
+	why   error
+	rows  int
+}
+
+// park sets aside what of the frame in view waits. A group is not to be committed
+// by half, so it waits whole, and all behind it.
+func (f *flight) park(held heldBlock) error {
+	why := held.why.Error()
+	if f.conn.Transport() == link.QWP && (f.fsn != f.group || f.view.DeferCommit()) {
+		f.s.parking.close(f.group, held.table, held.rows, why)
+		f.block()
+		if f.fsn != f.group {
+			return errGroupWaits
+		}
+		return nil
+	}
+	f.partly = true
+	if f.s.parking.park(f.fsn, held.rows, why) {
+		return nil
+	}
+	f.block()
+	if !f.s.parking.full {
+		f.s.parking.full = true
+		f.s.cfg.Log.Warn("so many frames wait for their tables that those behind them wait, too; rows stay in the store",
+			"slot", f.s.name(), "frames", maxLots, "reason", why)
+	}
+	return nil
+}
+
+// block ends the walk before the frame in view.
+func (f *flight) block() {
+	f.parts, f.blocked = f.parts[:0], true
+	f.s.parking.arm()
+}
+
+// enter notes where a group begins, and stops before one that still waits.
+func (f *flight) enter(ctx context.Context) error {
+	if !f.open {
+		f.group = f.fsn
+	}
+	f.open = f.view.DeferCommit()
+	g := f.s.parking.gate
+	if !g.closed || f.fsn < g.from {
+		return nil
+	}
+	v, err := f.verdicts.of(ctx, g.table, time.Now())
+	if err != nil {
+		return err
+	}
+	if v.hold != nil && f.fsn == g.from && f.conn.Transport() == link.QWP {
+		f.block()
+		return nil
+	}
+	f.s.parking.gate = gate{}
+	return nil
+}
+
+// retry looks whether what waits need not any more.
+func (f *flight) retry(ctx context.Context) error {
+	f.again = false
+	f.s.parking.forget(f.s.cfg.Slot.Stats().Watermark)
+	ready, err := f.verdicts.again(ctx)
+	switch {
+	case err != nil:
+		return err
+	case ready || f.blocked:
+		f.rewind()
+	case f.s.parking.rows() > 0:
+		f.s.parking.arm()
+	}
+	return nil
+}
+
+// rewind begins another walk. Nothing is on its way.
+func (f *flight) rewind() {
+	f.cursor.Rewind()
+	f.parts, f.blocked, f.open = nil, false, false
+	f.s.parking.begin(f.s.cfg.Slot.Stats().Watermark)
+}
+
+// prepare tries again what waits, if that is due, and asks again for a frame whose
+// verdicts have grown old while it waited for the window. One of which a part has
+// left goes on as it began.
+func (f *flight) prepare(ctx context.Context) error {
+	switch {
+	case f.begun:
+		return nil
+	case f.again:
+		return f.retry(ctx)
+	case f.verdicts.tables == nil || len(f.parts) == 0 || time.Since(f.planned) < verdictTime:
+		return nil
+	}
+	return f.plan(ctx)
+}
+
+// rowIDs is a qwp.AddLong: the ids of the tables that need them. Rows that bring
+// their own keep it.
+func (f *flight) rowIDs(t *qwp.Table, first, last int) (string, []int64) {
+	if !f.verdicts.known[t.Name].rowID || rowid.Has(t) {
+		return "", nil
+	}
+	return rowid.Column, f.hasher.Rows(t, first, last)
+}
