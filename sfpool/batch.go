@@ -58,8 +58,13 @@ type packed struct {
 }
 
 // NewBatch returns an empty batch that fits the pool's segments.
-func (p *Pool) NewBatch() *Batch {
-	limit := int(p.cfg.MaxSegmentBytes - slot.SegmentOverhead)
+func (p *Pool) NewBatch() *Batch { return NewBatch(p.cfg.MaxSegmentBytes) }
+
+// NewBatch returns an empty batch for pools with segments of maxSegmentBytes, the
+// MaxSegmentBytes of their Config; 0 is the default. No pool need be open.
+func NewBatch(maxSegmentBytes int64) *Batch {
+	setDefault(&maxSegmentBytes, defaultSegment)
+	limit := int(maxSegmentBytes - slot.SegmentOverhead)
 	return &Batch{builder: newBuilder(limit), limit: limit}
 }
 
@@ -160,6 +165,34 @@ func (b *Batch) pack() {
 	b.buf = b.builder.AppendFrame(b.buf)
 	b.frames = append(b.frames, packed{from: from, to: len(b.buf), info: info})
 	b.builder.Reset()
+}
+
+// Merge moves the rows and the dead letters of another batch behind those of b.
+// The other one is then as after Reset. Both must be for segments of one size,
+// and neither stored.
+func (b *Batch) Merge(other *Batch) {
+	b.mustBeMergeable()
+	other.mustBeMergeable()
+	if b.limit != other.limit {
+		panic("bug: Merge of batches for segments of different sizes")
+	}
+	b.pack()
+	other.pack()
+	shift := len(b.buf)
+	b.buf = append(b.buf, other.buf...)
+	for _, f := range other.frames {
+		f.from, f.to = f.from+shift, f.to+shift
+		b.frames = append(b.frames, f)
+	}
+	b.letters = append(b.letters, other.letters...)
+	b.rows, b.rejected = b.rows+other.rows, b.rejected+other.rejected
+	other.Reset()
+}
+
+func (b *Batch) mustBeMergeable() {
+	if b.stored || b.row.open {
+		panic("bug: Merge of a batch that is stored, or whose last row was not ended")
+	}
 }
 
 func (b *Batch) sizes() []int {

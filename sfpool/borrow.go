@@ -18,6 +18,7 @@ import (
 // waiter is a Borrow that found no idle sender.
 type waiter struct {
 	grant chan grant // has room for the one grant it gets
+	brief bool       // waits only for a slot to open, not for other borrowers
 }
 
 // grant is what a waiter waits for.
@@ -37,7 +38,13 @@ func (p *Pool) Borrow(ctx context.Context) (*Sender, error) {
 		return s, err
 	}
 	p.reprobe() // a starved borrow does not wait for the housekeeper
+	return p.await(ctx, w)
+}
+
+// await waits for the grant.
+func (p *Pool) await(ctx context.Context, w *waiter) (*Sender, error) {
 	began := time.Now()
+	var err error
 	timeout := time.NewTimer(p.cfg.AcquireTimeout)
 	defer timeout.Stop()
 	select {
@@ -94,19 +101,25 @@ func (p *Pool) giveUp(w *waiter, waited time.Duration, cause error) (*Sender, er
 // takeIdle removes the idle sender with the least pending, of equals the lowest.
 // WARNING: the caller must hold mu.
 func (p *Pool) takeIdle() *member {
-	if len(p.idle) == 0 {
+	at := p.leastIdle()
+	if at < 0 {
 		return nil
 	}
-	best := 0
-	for i := 1; i < len(p.idle); i++ {
-		a, b := p.idle[i], p.idle[best]
-		if cmp.Or(cmp.Compare(a.pendingBytes(), b.pendingBytes()), cmp.Compare(a.index, b.index)) < 0 {
+	m := p.idle[at]
+	p.idle = slices.Delete(p.idle, at, at+1)
+	return m
+}
+
+// leastIdle returns where it stands in idle; -1 when there is none. WARNING: the
+// caller must hold mu.
+func (p *Pool) leastIdle() int {
+	best := -1
+	for i, m := range p.idle {
+		if best < 0 || cmp.Or(cmp.Compare(m.pendingBytes(), p.idle[best].pendingBytes()), cmp.Compare(m.index, p.idle[best].index)) < 0 {
 			best = i
 		}
 	}
-	m := p.idle[best]
-	p.idle = slices.Delete(p.idle, best, best+1)
-	return m
+	return best
 }
 
 // lend makes the handle of a borrower. WARNING: the caller must hold mu.
@@ -145,7 +158,10 @@ func (p *Pool) hire() {
 			index = p.pick()
 		}
 		if index < 0 {
-			p.wanted()
+			p.dismiss()
+			if p.hired < len(p.waiters) {
+				p.wanted()
+			}
 			return
 		}
 		p.move(index, building)
@@ -167,12 +183,8 @@ func (p *Pool) build(index int) {
 	}
 	p.move(index, free)
 	if p.ails(index, err) {
-		if p.pick() >= 0 {
-			p.hire() // the trouble is that slot's alone
-			return
-		}
-		if p.count(live)+p.count(building)+p.count(closing) > 0 {
-			p.wanted() // one of these will do
+		if p.pick() >= 0 || p.count(live)+p.count(building)+p.count(closing) > 0 {
+			p.hire() // the trouble is that slot's alone: another one will do
 			return
 		}
 	}
@@ -217,6 +229,7 @@ func isLasting(err error) bool {
 func (p *Pool) enlist(m *member) {
 	p.move(m.index, live)
 	pl := &p.places[m.index]
+	pl.succeed()
 	pl.member, pl.ailing, pl.said = m, nil, false
 	if p.closed {
 		p.retire(m)

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/questdb-sf/questdb_sf/internal/sender"
 )
 
 // returnTimeout bounds the wait for senders that are still borrowed at Close.
@@ -71,12 +73,17 @@ func (p *Pool) drain(ctx context.Context) {
 	}
 }
 
-// drained waits until nothing is pending in a slot.
+// drained waits until nothing is pending in a slot. Rows whose tables must wait
+// are an error at once: that takes longer than anybody has here.
 func drained(ctx context.Context, d delegate) error {
 	for {
 		progress := d.progress()
-		if d.view().PendingFrames == 0 {
+		v := d.view()
+		if v.PendingFrames == 0 {
 			return nil
+		}
+		if errors.As(v.conn.LastError, new(*sender.HeldError)) {
+			return v.conn.LastError
 		}
 		select {
 		case <-progress:

@@ -3,6 +3,7 @@
 package sfpool
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -137,6 +138,30 @@ type Config struct {
 	// stays on disk. Default 5s, negative for no wait.
 	CloseFlushTimeout time.Duration
 
+	// TableCreate says who creates tables that are missing: CreateServer, the
+	// default, CreateSQL or CreateNever. The four fields that follow are for tables
+	// that this pool creates; others stay as they are.
+	TableCreate TableCreate
+	// TablePartitionBy is HOUR, DAY, WEEK, MONTH or YEAR. Default DAY.
+	TablePartitionBy string
+	// TableTTL is how long rows are kept, such as "30 DAYS" or "4w". Default: for
+	// ever.
+	TableTTL string
+	// TimestampColumn names the designated timestamp. Default "timestamp". A table
+	// that has one of another name keeps it.
+	TimestampColumn string
+	// TimestampNanos makes it TIMESTAMP_NS instead of TIMESTAMP. The time of a row
+	// goes out in the unit it was given in, whatever this says.
+	TimestampNanos bool
+	// ExactlyOnce gives each row an id, sf_row_id, at the time it is sent, and
+	// wants tables with DEDUP UPSERT KEYS of the timestamp and that column, so that
+	// rows sent twice are stored once. It makes CreateServer mean CreateSQL. It
+	// costs 8 bytes a row and a look at each table every minute.
+	ExactlyOnce bool
+	// DedupLost says what becomes of the rows of a table without those keys:
+	// DedupHold, the default, or DedupRestore. For ExactlyOnce only.
+	DedupLost DedupLost
+
 	// ClientID is told to the server. Default "questdb_sf".
 	ClientID string
 	// Logger receives what an operator should know. Default: nothing is logged.
@@ -188,8 +213,8 @@ func (c Config) Validate() error {
 	case c.DrainOrphans && c.Dir == "":
 		return errors.New("drain_orphans needs sf_dir: there are no orphans in RAM")
 	}
-	lc := c.link()
-	return lc.Validate()
+	lc, tc := c.link(), c.tables(nil)
+	return cmp.Or(lc.Validate(), tc.Validate())
 }
 
 // minSegmentBytes leaves room for a frame that is worth its header.
@@ -214,7 +239,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.AppendDeadline, 30*time.Second)
 	setDefault(&c.Durability, DurabilityPeriodic)
 	setDefault(&c.SyncInterval, time.Second)
-	setDefault(&c.MaxSegmentBytes, 1<<20)
+	setDefault(&c.MaxSegmentBytes, defaultSegment)
 	setDefault(&c.Transport, Auto)
 	setDefault(&c.Compression, CompressionAuto)
 	setDefault(&c.ConnectTimeout, 15*time.Second)
@@ -263,8 +288,9 @@ func (c Config) maxTotal() (int64, error) {
 }
 
 const (
-	defaultTotal = 1 << 30
-	defaultRAM   = 128 << 20
+	defaultSegment = 1 << 20
+	defaultTotal   = 1 << 30
+	defaultRAM     = 128 << 20
 )
 
 func setDefault[T comparable](v *T, def T) {

@@ -63,6 +63,12 @@ import (
 //	acquire_timeout_ms                AcquireTimeout, 0 for 1 ms
 //	idle_timeout_ms, max_lifetime_ms  IdleTimeout, MaxLifetime, 0 for ever
 //	housekeeper_interval_ms           HousekeeperInterval
+//	table_create                      TableCreate: server, sql, never (ours)
+//	table_partition_by, table_ttl     TablePartitionBy, TableTTL (ours)
+//	timestamp_column                  TimestampColumn (ours)
+//	timestamp_precision               TimestampNanos: us, ns (ours)
+//	exactly_once                      ExactlyOnce (ours)
+//	dedup_lost                        DedupLost: hold, restore (ours)
 //
 // Accepted if well-formed, without effect here: auto_flush, auto_flush_rows,
 // auto_flush_interval, auto_flush_bytes, init_buf_size, max_buf_size,

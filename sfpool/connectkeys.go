@@ -8,6 +8,7 @@ import (
 
 	"github.com/questdb-sf/questdb_sf/internal/connstr"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
+	"github.com/questdb-sf/questdb_sf/internal/tables"
 )
 
 // connectKey is what one key of the connect string does.
@@ -113,6 +114,14 @@ var connectKeys = []connectKey{
 	{name: "max_lifetime_ms", set: to(orNever(connstr.Millis(0)), func(c *connect) *time.Duration { return &c.MaxLifetime })},
 	{name: "housekeeper_interval_ms", set: to(connstr.Millis(1), func(c *connect) *time.Duration { return &c.HousekeeperInterval })},
 
+	{name: "table_create", set: to(tableCreate, func(c *connect) *TableCreate { return &c.TableCreate })},
+	{name: "table_partition_by", set: to(connstr.Text, func(c *connect) *string { return &c.TablePartitionBy })},
+	{name: "table_ttl", set: to(connstr.Text, func(c *connect) *string { return &c.TableTTL })},
+	{name: "timestamp_column", set: to(connstr.Text, func(c *connect) *string { return &c.TimestampColumn })},
+	{name: "timestamp_precision", set: to(nanos, func(c *connect) *bool { return &c.TimestampNanos })},
+	{name: "exactly_once", set: to(connstr.Bool, func(c *connect) *bool { return &c.ExactlyOnce })},
+	{name: "dedup_lost", set: to(dedupLost, func(c *connect) *DedupLost { return &c.DedupLost })},
+
 	{name: "auto_flush", set: check(onOff), idle: callsFlush},
 	{name: "auto_flush_rows", set: check(connstr.OrOff(connstr.Int(0))), idle: callsFlush},
 	{name: "auto_flush_interval", set: check(connstr.OrOff(connstr.Millis(0))), idle: callsFlush},
@@ -201,6 +210,25 @@ func durability(value string) (Durability, error) {
 		return 0, err
 	}
 	return slot.ParseDurability(value)
+}
+
+func tableCreate(value string) (TableCreate, error) {
+	if _, err := connstr.OneOf("server", "sql", "never")(value); err != nil {
+		return 0, err
+	}
+	return tables.ParseCreate(value)
+}
+
+func dedupLost(value string) (DedupLost, error) {
+	if _, err := connstr.OneOf("hold", "restore")(value); err != nil {
+		return 0, err
+	}
+	return tables.ParseLost(value)
+}
+
+func nanos(value string) (bool, error) {
+	unit, err := connstr.OneOf("us", "ns")(value)
+	return unit == "ns", err
 }
 
 func noDurable(value string) (bool, error) {

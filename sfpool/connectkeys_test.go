@@ -57,6 +57,18 @@ var keyCases = []struct {
 	{"max_lifetime_ms=10", sfpool.Config{MaxLifetime: 10 * time.Millisecond}},
 	{"max_lifetime_ms=0", sfpool.Config{MaxLifetime: -1}},
 	{"housekeeper_interval_ms=10", sfpool.Config{HousekeeperInterval: 10 * time.Millisecond}},
+	{"table_create=server", sfpool.Config{}},
+	{"table_create=sql", sfpool.Config{TableCreate: sfpool.CreateSQL}},
+	{"table_create=never", sfpool.Config{TableCreate: sfpool.CreateNever}},
+	{"table_create=sql;table_partition_by=HOUR", sfpool.Config{TableCreate: sfpool.CreateSQL, TablePartitionBy: "HOUR"}},
+	{"table_create=sql;table_ttl=30 DAYS", sfpool.Config{TableCreate: sfpool.CreateSQL, TableTTL: "30 DAYS"}},
+	{"table_create=sql;timestamp_column=ts", sfpool.Config{TableCreate: sfpool.CreateSQL, TimestampColumn: "ts"}},
+	{"timestamp_precision=us", sfpool.Config{}},
+	{"timestamp_precision=ns", sfpool.Config{TimestampNanos: true}},
+	{"exactly_once=off", sfpool.Config{}},
+	{"exactly_once=on", sfpool.Config{ExactlyOnce: true}},
+	{"exactly_once=on;dedup_lost=hold", sfpool.Config{ExactlyOnce: true}},
+	{"exactly_once=on;dedup_lost=restore", sfpool.Config{ExactlyOnce: true, DedupLost: sfpool.DedupRestore}},
 }
 
 func TestKeysSetTheirFieldAndNoOther(t *testing.T) {

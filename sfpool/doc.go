@@ -21,7 +21,8 @@
 //     process loses them, and at DurabilityFlush no power cut either; the other
 //     durabilities say what a power cut costs.
 //   - Delivery is at least once. What was on its way without an answer when the
-//     process died, the connection broke or the sender was closed is sent again.
+//     process died, the connection broke or the sender was closed is sent again;
+//     with ExactlyOnce a table keeps one of them.
 //     Nothing is promised about the order of rows across slots.
 //   - A slot index is handed out again only when the lock of its directory is
 //     proven released. A slot that cannot be released costs its index, nothing

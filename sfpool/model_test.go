@@ -96,6 +96,7 @@ func runMachine(t *rapid.T, g *ground) {
 	t.Repeat(map[string]func(*rapid.T){
 		"":        m.check,
 		"borrow":  m.borrow,
+		"try":     m.tryBorrow,
 		"give up": m.giveUp,
 		"flush":   m.flush,
 		"return":  func(t *rapid.T) { m.giveBack(t, false) },

@@ -25,6 +25,9 @@ func (p *Pool) probe(ctx context.Context) error {
 		return err
 	}
 	p.link = l
+	if err := p.keep(l); err != nil {
+		return err
+	}
 	if p.cfg.inRAM() {
 		p.cfg.FS, p.cfg.Durability = ramfs.New(math.MaxInt64), DurabilityMemory
 	} else if err := p.takeDir(ctx); err != nil {

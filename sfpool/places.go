@@ -47,6 +47,14 @@ type place struct {
 	ailing error   // why the last build failed, if that lies in the slot itself
 	said   bool    // ailing was logged
 	last   slotView
+	past   counts // of senders before the one that last speaks of
+}
+
+// succeed makes room in the counts for the next sender, which counts from 0.
+func (pl *place) succeed() {
+	pl.past = pl.past.plus(pl.last)
+	pl.last.AppendedBytes, pl.last.SettledBytes = 0, 0
+	pl.last.conn.Connects, pl.last.conn.Refusals = 0, 0
 }
 
 // pending returns the rows that the slot holds, or held when it was closed.

@@ -26,9 +26,12 @@ type Pool struct {
 	cfg          Config
 	parts        parts
 	link         sender.Dialer
+	tables       sender.Tables // this and voice are shared by all senders
+	voice        *sender.Voice
 	budget       *slot.Budget
 	letters      *deadletter.File // nil in RAM mode
 	deadLettered atomic.Int64
+	sayDropped   sync.Once    // that there is no file for dead letters
 	unlockPool   func() error // nil in RAM mode
 
 	probing   sync.Mutex    // one look at the lock of another pool at a time
@@ -99,7 +102,7 @@ func open(ctx context.Context, cfg Config, with parts) (*Pool, error) {
 
 func newPool(cfg Config, with parts) *Pool {
 	p := &Pool{
-		cfg: cfg, parts: with,
+		cfg: cfg, parts: with, voice: sender.NewVoice(cfg.Logger),
 		closing: make(chan struct{}), wake: make(chan struct{}, 1), starve: make(chan struct{}, 1),
 		shut: make(chan struct{}), changed: make(chan struct{}), places: make([]place, cfg.MaxSenders),
 		backlog: !cfg.inRAM(),

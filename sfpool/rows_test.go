@@ -119,30 +119,30 @@ func TestAtNowIsTheClockOfThisMachineWhenTheRowEnds(t *testing.T) {
 
 // refusals are rows that no server would take, and a word of the reason.
 var refusals = map[string]func(b *sfpool.Batch) error{
-	`table "": name is empty`:     func(b *sfpool.Batch) error { return b.Table("").Int64Column("v", 1).At(noon) },
-	"character of the name":       func(b *sfpool.Batch) error { return b.Table("a/b").Int64Column("v", 1).At(noon) },
-	"dot at either end":           func(b *sfpool.Batch) error { return b.Table("a.").Int64Column("v", 1).At(noon) },
-	`"telemetry": QuestDB keeps`:  func(b *sfpool.Batch) error { return b.Table("telemetry").Int64Column("v", 1).At(noon) },
-	`"timestamp": QuestDB keeps`:  func(b *sfpool.Batch) error { return b.Table("t").TimestampColumn("timestamp", noon).At(noon) },
-	`column "a.b": QuestDB`:       func(b *sfpool.Batch) error { return b.Table("t").Int64Column("a.b", 1).At(noon) },
-	`column "a-b": QuestDB`:       func(b *sfpool.Batch) error { return b.Table("t").Symbol("a-b", "x").At(noon) },
-	"column without a name":       func(b *sfpool.Batch) error { return b.Table("t").BoolColumn("", true).At(noon) },
-	"longer than 127 bytes":       func(b *sfpool.Batch) error { return b.Table("t").Symbol(strings.Repeat("x", 128), "").At(noon) },
-	`"A": has two values`:         func(b *sfpool.Batch) error { return b.Table("t").Symbol("a", "").Int64Column("A", 1).At(noon) },
-	`column "s": text has a NUL`:  func(b *sfpool.Batch) error { return b.Table("t").StringColumn("s", "a\x00").At(noon) },
-	`column "y": text has a NUL`:  func(b *sfpool.Batch) error { return b.Table("t").Symbol("y", "a\x00").At(noon) },
-	`column "s": text is not`:     func(b *sfpool.Batch) error { return b.Table("t").StringColumn("s", "a\xff").At(noon) },
-	`column "y": text is not`:     func(b *sfpool.Batch) error { return b.Table("t").Symbol("y", "a\xff").At(noon) },
-	"no column that is not null":  func(b *sfpool.Batch) error { return b.Table("t").At(noon) },
-	"1970 and 9999":               func(b *sfpool.Batch) error { return b.Table("t").Int64Column("v", 1).At(time.Time{}) },
-	"table \"u\": its time":       func(b *sfpool.Batch) error { return b.Table("u").Int64Column("v", 1).AtNano(time.Unix(0, -1)) },
-	"table \"w\": its time":       func(b *sfpool.Batch) error { return b.Table("w").Int64Column("v", 1).At(noon.AddDate(8000, 0, 0)) },
-	"has no nanoseconds":          func(b *sfpool.Batch) error { return b.Table("t").Int64Column("v", 1).AtNano(noon.AddDate(300, 0, 0)) },
-	`"f": the time has no nanos`:  func(b *sfpool.Batch) error { return b.Table("t").TimestampNanosColumn("f", time.Time{}).At(noon) },
-	`"f": the time has no micros`: func(b *sfpool.Batch) error { return b.Table("t").TimestampColumn("f", time.Unix(1<<60, 0)).At(noon) },
-	"has no microseconds":         func(b *sfpool.Batch) error { return b.Table("t").Int64Column("v", 1).At(time.Unix(-1<<60, 0)) },
-	"larger than a frame":         func(b *sfpool.Batch) error { return b.Table("t").StringColumn("s", huge).At(noon) },
-	`column "b": row is larger`:   func(b *sfpool.Batch) error { return b.Table("t").Symbol("a", huge[1000:]).Symbol("b", huge).At(noon) },
+	`table "": name is empty`:       func(b *sfpool.Batch) error { return b.Table("").Int64Column("v", 1).At(noon) },
+	"character of the name":         func(b *sfpool.Batch) error { return b.Table("a/b").Int64Column("v", 1).At(noon) },
+	"at either end of a table name": func(b *sfpool.Batch) error { return b.Table("a.").Int64Column("v", 1).At(noon) },
+	`"telemetry": QuestDB keeps`:    func(b *sfpool.Batch) error { return b.Table("telemetry").Int64Column("v", 1).At(noon) },
+	`"timestamp": QuestDB keeps`:    func(b *sfpool.Batch) error { return b.Table("t").TimestampColumn("timestamp", noon).At(noon) },
+	`column "a.b": QuestDB`:         func(b *sfpool.Batch) error { return b.Table("t").Int64Column("a.b", 1).At(noon) },
+	`column "a-b": QuestDB`:         func(b *sfpool.Batch) error { return b.Table("t").Symbol("a-b", "x").At(noon) },
+	"column without a name":         func(b *sfpool.Batch) error { return b.Table("t").BoolColumn("", true).At(noon) },
+	"longer than 127 bytes":         func(b *sfpool.Batch) error { return b.Table("t").Symbol(strings.Repeat("x", 128), "").At(noon) },
+	`"A": has two values`:           func(b *sfpool.Batch) error { return b.Table("t").Symbol("a", "").Int64Column("A", 1).At(noon) },
+	`column "s": text has a NUL`:    func(b *sfpool.Batch) error { return b.Table("t").StringColumn("s", "a\x00").At(noon) },
+	`column "y": text has a NUL`:    func(b *sfpool.Batch) error { return b.Table("t").Symbol("y", "a\x00").At(noon) },
+	`column "s": text is not`:       func(b *sfpool.Batch) error { return b.Table("t").StringColumn("s", "a\xff").At(noon) },
+	`column "y": text is not`:       func(b *sfpool.Batch) error { return b.Table("t").Symbol("y", "a\xff").At(noon) },
+	"no column that is not null":    func(b *sfpool.Batch) error { return b.Table("t").At(noon) },
+	"1970 and 9999":                 func(b *sfpool.Batch) error { return b.Table("t").Int64Column("v", 1).At(time.Time{}) },
+	"table \"u\": its time":         func(b *sfpool.Batch) error { return b.Table("u").Int64Column("v", 1).AtNano(time.Unix(0, -1)) },
+	"table \"w\": its time":         func(b *sfpool.Batch) error { return b.Table("w").Int64Column("v", 1).At(noon.AddDate(8000, 0, 0)) },
+	"has no nanoseconds":            func(b *sfpool.Batch) error { return b.Table("t").Int64Column("v", 1).AtNano(noon.AddDate(300, 0, 0)) },
+	`"f": the time has no nanos`:    func(b *sfpool.Batch) error { return b.Table("t").TimestampNanosColumn("f", time.Time{}).At(noon) },
+	`"f": the time has no micros`:   func(b *sfpool.Batch) error { return b.Table("t").TimestampColumn("f", time.Unix(1<<60, 0)).At(noon) },
+	"has no microseconds":           func(b *sfpool.Batch) error { return b.Table("t").Int64Column("v", 1).At(time.Unix(-1<<60, 0)) },
+	"larger than a frame":           func(b *sfpool.Batch) error { return b.Table("t").StringColumn("s", huge).At(noon) },
+	`column "b": row is larger`:     func(b *sfpool.Batch) error { return b.Table("t").Symbol("a", huge[1000:]).Symbol("b", huge).At(noon) },
 	"not ended with At": func(b *sfpool.Batch) error {
 		b.Table("t").Symbol("a", "x")
 		return b.Table("u").Symbol("a", "x").At(noon)
@@ -232,7 +232,7 @@ func TestEndingARowTwiceIsAnErrorAndAddsItOnce(t *testing.T) {
 }
 
 func TestBuildingRowsAllocatesNothing(t *testing.T) {
-	b, rows := newBatch(t), newTrades(5000)
+	b, rows := sfpool.NewBatch(0), newTrades(5000) // of no pool, whose goroutines would be counted too
 	got := testing.AllocsPerRun(10, func() {
 		b.Reset()
 		rows.addRows(t, b)

@@ -39,6 +39,9 @@ func (s *Sender) Flush(ctx context.Context, b *Batch) error {
 // Mark names the last batch that was stored through this handle, for WaitAcked.
 func (s *Sender) Mark() Mark { return s.last }
 
+// PendingBytes returns how many bytes of frames its slot has still to send.
+func (s *Sender) PendingBytes() int64 { return s.member.pendingBytes() }
+
 // Return gives the sender back to the pool. One whose slot is in doubt, because
 // a Flush panicked or could not be undone, is closed instead of lent again.
 func (s *Sender) Return() { s.end(false) }

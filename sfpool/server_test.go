@@ -33,7 +33,7 @@ func (s *server) open(t testing.TB, cfg Config) *Pool {
 	var once sync.Once
 	p, err := open(context.Background(), cfg, parts{
 		open: func(p *Pool, index int) (delegate, error) {
-			once.Do(func() { p.link = s })
+			once.Do(func() { p.link, p.tables = s, nil }) // it has no SQL
 			return openSlot(p, index)
 		},
 		adopt: adoptSlot,

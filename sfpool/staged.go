@@ -217,7 +217,9 @@ func (s *Staged) syncLetters() error {
 
 func (p *Pool) keepLetters(letters []byte) error {
 	if p.letters == nil {
-		p.cfg.Logger.Warn("rows that can never be stored are dropped: there is no sf_dir for a dead-letter file")
+		p.sayDropped.Do(func() {
+			p.cfg.Logger.Warn("rows that can never be stored are counted and dropped: there is no sf_dir for a dead-letter file")
+		})
 		return nil
 	}
 	return p.letters.Append(letters)

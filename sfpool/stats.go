@@ -13,9 +13,24 @@ type Stats struct {
 	// earlier run is opened. Orphans are not counted here. Gone are rows that left otherwise: evicted,
 	// quarantined, or lost in a wound.
 	Accepted, Acked, Pending, DeadLettered, Gone int64
+	// Evicted + Quarantined + Unknown = Gone; Unknown are those lost in a wound.
+	Evicted, Quarantined, Unknown int64
 	// PendingBytes are the bytes of frames not acked. StoreBytes are the segment
 	// files of open slots, MaxBytes is their cap.
 	PendingBytes, StoreBytes, MaxBytes int64
+	// AppendedBytes and AckedBytes are the bytes of frames that were stored, and
+	// that left a slot, acked as a rule; Connects counts connections made, Refusals
+	// answers that were no ack. All of them since the pool was opened, orphans apart.
+	AppendedBytes, AckedBytes, Connects, Refusals int64
+	// HeldRows of the pending ones wait for their tables: see TableCreate and
+	// ExactlyOnce.
+	HeldRows int64
+	// OldestPending is about the earliest time of a pending row, the one that the
+	// row itself has: the earliest in the oldest segment of a slot with pending rows.
+	// Zero if there is none.
+	OldestPending time.Time
+	// Full is set while a slot found no room for its last batch.
+	Full bool
 	// Free + Building + Live + Closing + Leaked is the number of slots.
 	Free, Building, Live, Closing, Leaked int
 	// Idle of the live ones are not borrowed.
@@ -31,11 +46,17 @@ type SlotStats struct {
 	Name    string
 	State   string // free, building, live, closing, leaked
 	Pending int64
+	// PendingBytes, AppendedBytes, AckedBytes, HeldRows, OldestPending and Full are
+	// as in Stats, and so are Connects and Refusals.
+	PendingBytes, AppendedBytes, AckedBytes int64
+	HeldRows                                int64
+	OldestPending                           time.Time
+	Full                                    bool
+	Connects, Refusals                      int64
 	// Connected and what follows speak of the connection.
-	Connected          bool
-	Transport          Transport
-	Host               string
-	Connects, Refusals int64
+	Connected bool
+	Transport Transport
+	Host      string
 	// LastError is why the present outage goes on; nil in health.
 	LastError error
 	// OutageSince is zero in health.
@@ -70,6 +91,7 @@ type glimpse struct {
 	state  state
 	member *member
 	last   slotView
+	past   counts
 }
 
 func (p *Pool) glimpses() []glimpse {
@@ -78,7 +100,7 @@ func (p *Pool) glimpses() []glimpse {
 	list := make([]glimpse, len(p.places))
 	for i := range p.places {
 		pl := &p.places[i]
-		list[i] = glimpse{p.slotName(i), pl.state, pl.member, pl.last}
+		list[i] = glimpse{p.slotName(i), pl.state, pl.member, pl.last, pl.past}
 	}
 	return list
 }
@@ -104,15 +126,52 @@ func (g *glimpse) progress() (ch <-chan struct{}) {
 
 func (st *Stats) add(g glimpse) {
 	v := g.view()
+	one := g.stats(v)
 	st.Accepted += v.Accepted
 	st.Acked += v.Acked
 	st.Pending += v.Pending
 	st.DeadLettered += v.DeadLettered
+	st.Evicted += v.Evicted
+	st.Quarantined += v.Quarantined
+	st.Unknown += v.Unknown
 	st.Gone += v.Evicted + v.Quarantined + v.Unknown
-	st.PendingBytes += v.PendingBytes
-	st.Slots = append(st.Slots, SlotStats{
+	st.PendingBytes += one.PendingBytes
+	st.AppendedBytes += one.AppendedBytes
+	st.AckedBytes += one.AckedBytes
+	st.Connects += one.Connects
+	st.Refusals += one.Refusals
+	st.HeldRows += one.HeldRows
+	st.Full = st.Full || one.Full
+	if at := one.OldestPending; !at.IsZero() && (st.OldestPending.IsZero() || at.Before(st.OldestPending)) {
+		st.OldestPending = at
+	}
+	st.Slots = append(st.Slots, one)
+}
+
+// stats tells of one slot. What only a sender can do, such as to be connected, is
+// told of one that is there.
+func (g *glimpse) stats(v slotView) SlotStats {
+	n := g.past.plus(v)
+	s := SlotStats{
 		Name: g.name, State: g.state.String(), Pending: v.Pending,
+		PendingBytes: v.PendingBytes, AppendedBytes: n.appended, AckedBytes: n.settled,
+		Connects: n.connects, Refusals: n.refusals, HeldRows: v.conn.Held, Full: v.Full && g.member != nil,
 		Connected: v.conn.Connected, Transport: v.conn.Transport, Host: v.conn.Host,
-		Connects: v.conn.Connects, Refusals: v.conn.Refusals, LastError: v.conn.LastError, OutageSince: v.conn.Since,
-	})
+		LastError: v.conn.LastError, OutageSince: v.conn.Since,
+	}
+	if v.HasOldest && v.PendingFrames > 0 {
+		s.OldestPending = time.UnixMicro(v.OldestPendingTime)
+	}
+	return s
+}
+
+// counts is what senders of a slot have counted.
+type counts struct{ appended, settled, connects, refusals int64 }
+
+// plus returns the counts with what a sender counted.
+func (t counts) plus(v slotView) counts {
+	return counts{
+		t.appended + v.AppendedBytes, t.settled + v.SettledBytes,
+		t.connects + v.conn.Connects, t.refusals + v.conn.Refusals,
+	}
 }

@@ -79,6 +79,7 @@ func (p *Pool) startWorker(s store) *worker {
 	w.loop = sender.Start(sender.Config{
 		Slot: s, Link: p.link, Rand: p.cfg.Rand, Log: p.cfg.Logger,
 		InitialBackoff: p.cfg.InitialBackoff, MaxBackoff: p.cfg.MaxBackoff,
+		Tables: p.tables, Voice: p.voice,
 	})
 	return w
 }
