@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: MIT
+
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/questdb-sf/questdb_sf/sfpool"
+)
+
+// ramConfig is the pool that stands in for the one on disk.
+func (s *shared) ramConfig() sfpool.Config {
+	c := s.set.Pool
+	segment := c.MaxSegmentBytes
+	if segment == 0 {
+		segment = 1 << 20 // the default of sfpool
+	}
+	c.Dir, c.Durability, c.DrainOrphans = "", 0, false
+	c.MaxTotalBytes = max(s.set.RAMMaxBytes, 2*segment)
+	return c
+}
+
+// toRAM lets rows go to RAM from now on. WARNING: the caller must hold opening.
+func (s *shared) toRAM(means string, cause error) error {
+	s.mu.Lock()
+	ram := s.ram
+	s.mu.Unlock()
+	if ram == nil {
+		p, err := sfpool.Open(context.Background(), s.ramConfig())
+		if err != nil {
+			return fmt.Errorf("no pool in RAM (%w) in place of that on disk: %w", err, cause)
+		}
+		if err := s.install(&s.ram, p); err != nil {
+			return err
+		}
+	}
+	if s.isNews(cause.Error()) {
+		s.set.Log.Warn("sf_dir cannot be used: rows are kept in RAM; the end of this process loses those that are not sent by then",
+			"sf_dir", s.set.Pool.Dir, "reason", means, "error", cause,
+			"ram_max_bytes", s.ramConfig().MaxTotalBytes, "tried_again_every", s.set.Retry.String())
+	}
+	s.startReturn()
+	return nil
+}
+
+// startReturn starts the goroutine that tries the disk. It exists only while
+// there is a pool in RAM.
+func (s *shared) startReturn() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.returning != nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.returning = cancel
+	s.tasks.Go(func() {
+		defer cancel()
+		for pause(ctx, s.set.Retry) && !s.toDisk(ctx) {
+		}
+	})
+}
+
+// pause waits; false when ctx ends before.
+func pause(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// toDisk tries the disk, lets it take the rows, moves there what RAM holds, and
+// gives the RAM up. It says whether all that is done.
+func (s *shared) toDisk(ctx context.Context) (done bool) {
+	if err := s.reopenDisk(ctx); err != nil {
+		if ctx.Err() == nil && s.isNews(err.Error()) {
+			s.set.Log.Warn("sf_dir still cannot be used: rows are kept in RAM", "sf_dir", s.set.Pool.Dir, "error", err)
+		}
+		return false
+	}
+	rows, err := s.moveOut(ctx)
+	if err != nil {
+		if ctx.Err() == nil && s.isNews(err.Error()) {
+			s.set.Log.Warn("rows go to sf_dir again, but not all that RAM holds could be moved there yet",
+				"sf_dir", s.set.Pool.Dir, "rows_moved", rows, "error", err)
+		}
+		return false
+	}
+	return s.leaveRAM(ctx)
+}
+
+// reopenDisk opens the pool on disk unless it is open.
+func (s *shared) reopenDisk(ctx context.Context) error {
+	select {
+	case s.opening <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-s.opening }()
+	s.mu.Lock()
+	open := s.disk != nil
+	s.mu.Unlock()
+	if open {
+		return nil
+	}
+	return s.tryDisk(ctx)
+}
+
+// moveOut moves what RAM holds to the disk, once nobody adds to it any more.
+func (s *shared) moveOut(ctx context.Context) (rows int64, err error) {
+	s.mu.Lock()
+	ram, disk := s.ram, s.disk
+	s.mu.Unlock()
+	if ram == nil || disk == nil {
+		return 0, errNoPair
+	}
+	if !s.idle(ctx, ram) {
+		return 0, ctx.Err()
+	}
+	rows, err = ram.MoveTo(ctx, disk)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counts.moved += rows
+	return rows, err
+}
+
+// leaveRAM closes the pool in RAM, unless the disk has failed meanwhile and rows
+// went there again.
+func (s *shared) leaveRAM(ctx context.Context) (done bool) {
+	ram, rows := s.dropRAM(ctx)
+	if ram == nil {
+		return false
+	}
+	if err := s.closeRAM(context.Background(), ram); err != nil {
+		s.set.Log.Warn("the pool in RAM was not closed in order", "error", err)
+	}
+	s.set.Log.Info("sf_dir can be used again: rows go to disk, and what RAM held was moved there or sent",
+		"sf_dir", s.set.Pool.Dir, "rows_moved", rows)
+	return true
+}
+
+// dropRAM takes an empty pool in RAM out of its place. It also returns the rows
+// that were moved out of it.
+func (s *shared) dropRAM(ctx context.Context) (ram *sfpool.Pool, rows int64) {
+	select {
+	case s.opening <- struct{}{}:
+	case <-ctx.Done():
+		return nil, 0
+	}
+	defer func() { <-s.opening }()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed || s.disk == nil || s.ram == nil || s.users[s.ram] > 0 || s.ram.Stats().Pending > 0 {
+		return nil, 0
+	}
+	c := &s.counts
+	ram, rows = s.ram, c.moved-c.told
+	c.leaving, c.told = ram, c.moved
+	s.ram, s.returning, s.said = nil, nil, ""
+	return ram, rows
+}
+
+// failed is Store.Failed.
+func (s *shared) failed(p *sfpool.Pool, cause error) (again bool) {
+	means := diskFault(cause)
+	if p != s.now() {
+		return means != "" || errors.Is(cause, sfpool.ErrClosed) // another has taken over already
+	}
+	return means != "" && s.set.RAM && s.swap(p, means, cause)
+}
+
+// now is current for those who do not hold mu.
+func (s *shared) now() *sfpool.Pool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.current()
+}
+
+// swap takes the rows from a failed disk to RAM, and closes the pool on disk in
+// the background: with a bit of luck its lock is free when the disk is tried
+// again. It says whether another pool takes rows than p.
+func (s *shared) swap(p *sfpool.Pool, means string, cause error) bool {
+	s.opening <- struct{}{}
+	defer func() { <-s.opening }()
+	s.mu.Lock()
+	failed := s.disk == p
+	s.mu.Unlock()
+	if failed {
+		if err := s.toRAM(means, cause); err != nil {
+			s.sayFailure(err)
+			return false
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if failed && !s.closed {
+		s.disk, s.counts.failing = nil, p
+		s.tasks.Go(func() { s.closeFailed(p) })
+	}
+	now := s.current()
+	return now != nil && now != p
+}
+
+// closeFailed closes a pool whose disk has failed. What it holds there stays.
+func (s *shared) closeFailed(p *sfpool.Pool) {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	s.idle(ctx, p)
+	err := p.Close(ctx)
+	s.retireDisk(p)
+	if err != nil {
+		s.set.Log.Warn("the pool on the disk that has failed was not closed in order; what the disk holds stays there",
+			"sf_dir", s.set.Pool.Dir, "error", err)
+	}
+}

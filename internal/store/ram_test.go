@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: MIT
+
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/questdb-sf/questdb_sf/internal/store"
+	"github.com/questdb-sf/questdb_sf/internal/vfs/vfstest"
+	"github.com/questdb-sf/questdb_sf/sfpool"
+)
+
+// segmentWrites are those of frames; the header of a new segment is none.
+func segmentWrites(op vfstest.Op) bool {
+	return op.Kind == vfstest.OpWrite && op.Off > 0 && strings.HasSuffix(op.Path, ".sfa")
+}
+
+func TestWithAnUnusableDirectoryRowsGoToRAMAndLaterToDisk(t *testing.T) {
+	for _, errno := range []syscall.Errno{syscall.ENOENT, syscall.EACCES, syscall.EROFS, syscall.EIO, syscall.ENOTDIR, syscall.ENOSPC} {
+		t.Run(errno.Error(), func(t *testing.T) {
+			inTime(t, func(t *testing.T, d *disk) {
+				d.fails(errno, nil)
+				st := opened(t, d.settings())
+				do(t, put(t, st, 3))
+				wants(t, st, 0, 3, true)
+				time.Sleep(5 * time.Minute)
+				d.log.said(t, "rows are kept in RAM", 1)
+				d.log.said(t, "sf_dir=/sf", 1)
+				d.fails(nil, nil)
+				time.Sleep(31 * time.Second)
+				wants(t, st, 3, 0, false)
+				if s := st.Stats(); s.Moved != 3 || s.Accepted != 3 || s.RAMStats.Accepted != 0 {
+					t.Errorf("stats %+v", s)
+				}
+				d.log.said(t, "rows_moved=3", 1)
+				do(t, put(t, st, 1))
+				wants(t, st, 4, 0, false)
+				do(t, st.Release(context.Background()))
+			})
+		})
+	}
+}
+
+func TestADiskThatFailsLaterIsLeftForRAMAndTakenUpAgain(t *testing.T) {
+	inTime(t, func(t *testing.T, d *disk) {
+		st := opened(t, d.settings())
+		do(t, put(t, st, 1))
+		for n := range int64(2) { // once more after the first time
+			d.fails(syscall.EIO, nil)
+			do(t, put(t, st, 2))
+			do(t, put(t, st, 3))
+			time.Sleep(time.Minute)
+			wants(t, st, 1+5*n, 5, true)
+			d.fails(nil, nil)
+			time.Sleep(31 * time.Second)
+			wants(t, st, 6+5*n, 0, false)
+			d.log.said(t, "rows_moved=5", int(n)+1)
+			d.log.said(t, "sf_dir cannot be used", int(n)+1)
+		}
+		do(t, st.Release(context.Background()))
+		if s := st.Stats(); s.Pending != 11 || s.Moved != 10 || s.LostRAM != 0 {
+			t.Errorf("stats at the end %+v", s)
+		}
+	})
+}
+
+func TestWithWaitTheErrorOfTheDiskIsTheCallers(t *testing.T) {
+	inTime(t, func(t *testing.T, d *disk) {
+		s := d.settings()
+		s.RAM = false
+		d.fails(syscall.EROFS, nil)
+		st := share(t, s)
+		if err := st.Open(context.Background()); !errors.Is(err, syscall.EROFS) {
+			t.Fatalf("open: %v", err)
+		}
+		d.fails(nil, nil)
+		time.Sleep(time.Second)
+		do(t, put(t, st, 1))
+		d.fails(syscall.EROFS, segmentWrites)
+		if err := put(t, st, 1); !errors.Is(err, syscall.EROFS) {
+			t.Errorf("write: %v", err)
+		}
+		wants(t, st, 1, 0, false)
+		d.fails(nil, nil)
+	})
+}
+
+func TestAFaultThatIsNotTheDisksDoesNotLeadToRAM(t *testing.T) {
+	eio := errors.Join(errors.New("slot"), syscall.EIO)
+	cases := map[string]struct {
+		err   error
+		again bool
+	}{
+		"full store":    {fmt.Errorf("%w: %w", sfpool.ErrStoreFull, eio), false},
+		"full disk":     {syscall.ENOSPC, false},
+		"deadline":      {fmt.Errorf("%w: %w", context.DeadlineExceeded, eio), false},
+		"no sender":     {&sfpool.AcquireError{Cause: context.Canceled, Ails: eio}, false},
+		"lock":          {&sfpool.LockedError{Dir: "/sf/default-0"}, false},
+		"row":           {&sfpool.RowError{Table: "t", Err: eio}, false},
+		"damage":        {&sfpool.DamageError{Path: "/sf/default-0"}, false},
+		"panic":         {&sfpool.PanicError{Doing: "flush", Value: eio}, false},
+		"another error": {errDisk, false},
+		"none":          {nil, false},
+		"I/O error":     {eio, true},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			inTime(t, func(t *testing.T, d *disk) {
+				st := opened(t, d.settings())
+				p, release, err := st.Pool()
+				do(t, err)
+				defer release()
+				if again := st.Failed(p, c.err); again != c.again || st.Stats().RAM != c.again {
+					t.Errorf("again: %t, in RAM: %t", again, st.Stats().RAM)
+				}
+			})
+		})
+	}
+}
+
+func TestRowsThatAreStillInRAMAtTheEndAreLostAndSaidSo(t *testing.T) {
+	inTime(t, func(t *testing.T, d *disk) {
+		d.fails(syscall.EROFS, nil)
+		st := opened(t, d.settings())
+		do(t, put(t, st, 7))
+		began := time.Now()
+		err := st.Release(context.Background())
+		var lost *store.LostError
+		if !errors.As(err, &lost) || lost.Rows != 7 || !strings.Contains(err.Error(), "/sf") {
+			t.Errorf("error %v", err)
+		}
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		if s := st.Stats(); s.LostRAM != 7 || s.RAMStats.Gone != 7 || s.RAMStats.Accepted != 7 || s.RAM {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}
+
+func TestADiskThatHasNoRoomForAllKeepsTheRestInRAM(t *testing.T) {
+	inTime(t, func(t *testing.T, d *disk) {
+		d.fails(syscall.EROFS, nil)
+		st := opened(t, d.settings())
+		do(t, put(t, st, 5))
+		d.fails(syscall.ENOSPC, segmentWrites) // opens, and takes no frame
+		time.Sleep(time.Minute)
+		wants(t, st, 0, 5, false)
+		d.log.said(t, "not all that RAM holds could be moved", 1)
+		d.fails(nil, nil)
+		do(t, put(t, st, 1)) // to disk, where new rows go meanwhile
+		time.Sleep(time.Minute)
+		wants(t, st, 6, 0, false)
+	})
+}
+
+func TestADiskThatFailsAgainWhileRowsAreMovedLosesNone(t *testing.T) {
+	inTime(t, func(t *testing.T, d *disk) {
+		d.fails(syscall.EROFS, nil)
+		st := opened(t, d.settings())
+		do(t, put(t, st, 5))
+		d.fails(syscall.EIO, segmentWrites)
+		time.Sleep(31 * time.Second) // on disk again, and nothing can be moved
+		wants(t, st, 0, 5, false)
+		d.fails(syscall.EIO, nil)
+		do(t, put(t, st, 2)) // fails there, and goes to the RAM that is still there
+		wants(t, st, 0, 7, true)
+		d.fails(nil, nil)
+		time.Sleep(time.Minute)
+		wants(t, st, 7, 0, false)
+	})
+}
+
+// At the end rows are saved to a disk that works again though its turn had not come.
+func TestWhatCouldNotBeMovedIsTriedOnceMoreAtTheEnd(t *testing.T) {
+	inTime(t, func(t *testing.T, d *disk) {
+		d.fails(syscall.EROFS, nil)
+		st := opened(t, d.settings())
+		do(t, put(t, st, 5))
+		d.fails(syscall.ENOSPC, segmentWrites)
+		time.Sleep(31 * time.Second)
+		d.fails(nil, nil)
+		do(t, st.Release(context.Background()))
+		if s := st.Stats(); s.Pending != 5 || s.LostRAM != 0 {
+			t.Errorf("stats %+v", s)
+		}
+	})
+}
+
+func TestBlocksThatMeetAFailingDiskTogetherLoseNoRow(t *testing.T) {
+	inTime(t, func(t *testing.T, d *disk) {
+		var blocks sync.WaitGroup
+		first := opened(t, d.settings())
+		for range 4 {
+			st := share(t, d.settings())
+			blocks.Go(func() {
+				for range 200 {
+					if err := put(t, st, 1); err != nil {
+						t.Error(err)
+					}
+					time.Sleep(time.Second)
+				}
+			})
+		}
+		for n := range 4 {
+			time.Sleep(20 * time.Second)
+			d.fails(syscall.EIO, nil)
+			time.Sleep(time.Duration(10+7*n) * time.Second)
+			d.fails(nil, nil)
+		}
+		blocks.Wait()
+		time.Sleep(2 * time.Minute)
+		openAllSlots(t, first)
+		wants(t, first, 800, 0, false)
+	})
+}
+
+func TestTheCapOfTheRAMHolds(t *testing.T) {
+	inTime(t, func(t *testing.T, d *disk) {
+		s := d.settings()
+		s.RAMMaxBytes, s.Pool.AppendDeadline, s.Pool.MaxSenders = 2<<20, time.Millisecond, 1
+		d.fails(syscall.EROFS, nil)
+		st := opened(t, s)
+		var err error
+		for n := 0; err == nil && n < 100; n++ {
+			err = put(t, st, 10_000)
+		}
+		if !errors.Is(err, sfpool.ErrStoreFull) {
+			t.Errorf("error %v", err)
+		}
+		if got := st.Stats().RAMStats; got.MaxBytes != 2<<20 || got.StoreBytes > got.MaxBytes {
+			t.Errorf("stats %+v", got)
+		}
+	})
+}
+
+// A block may meet the old pool when another block has left it already.
+func TestWhoComesLateWithAFailedPoolIsSentToTheNewOne(t *testing.T) {
+	inTime(t, func(t *testing.T, d *disk) {
+		st := opened(t, d.settings())
+		old, release, err := st.Pool()
+		do(t, err)
+		d.fails(syscall.EIO, nil)
+		release()
+		do(t, put(t, st, 1))
+		for _, err := range []error{sfpool.ErrClosed, syscall.EIO} {
+			if !st.Failed(old, err) {
+				t.Errorf("%v is not tried again", err)
+			}
+		}
+		if st.Failed(old, errDisk) {
+			t.Error("a fault that another pool does not mend is tried again")
+		}
+		wants(t, st, 0, 1, true)
+	})
+}
+
+func TestADiskThatHangsDoesNotHoldUpTheEndForEver(t *testing.T) {
+	inTime(t, func(t *testing.T, d *disk) {
+		d.fails(syscall.EIO, nil)
+		st := opened(t, d.settings())
+		do(t, put(t, st, 2))
+		hangs := make(chan struct{})
+		d.fails(syscall.EIO, func(op vfstest.Op) bool {
+			if op.Kind == vfstest.OpMkdir {
+				<-hangs
+			}
+			return true
+		})
+		time.Sleep(31 * time.Second) // the disk is being tried
+		began := time.Now()
+		err := st.Release(context.Background())
+		var lost *store.LostError
+		if !errors.As(err, &lost) || lost.Rows != 2 || !strings.Contains(err.Error(), "hangs") {
+			t.Errorf("error %v", err)
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		close(hangs)
+		synctest.Wait()
+	})
+}

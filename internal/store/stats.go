@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+
+package store
+
+import (
+	"cmp"
+
+	"github.com/questdb-sf/questdb_sf/sfpool"
+)
+
+// Stats is a snapshot of a store.
+type Stats struct {
+	// Stats are those of the pool on disk; while it is not open, the last there
+	// were, or none. Rows that were moved there from RAM are accepted here.
+	sfpool.Stats
+	// RAM says that new rows go to RAM now.
+	RAM bool
+	// RAMStats are those of the pools in RAM since the start, one after the other:
+	// counters are sums, the rest is that of the present one. Rows that were moved
+	// to disk are not counted as accepted here; while they are being moved they
+	// may be in both for a moment. Rows that were lost are Gone.
+	RAMStats sfpool.Stats
+	// Moved are the rows that went from RAM to disk, LostRAM those that were lost
+	// because they were in RAM when the store was closed.
+	Moved, LostRAM int64
+}
+
+// counts are what outlives a pool. The mutex of its owner guards it.
+type counts struct {
+	moved, lost int64
+	told        int64        // of moved, the rows that were spoken of
+	disk        sfpool.Stats // of the pools on disk when the last of them was closed
+	failing     *sfpool.Pool // on disk, being closed: still to be counted
+	ram         sfpool.Stats // of pools in RAM that are closed: counters only
+	leaving     *sfpool.Pool // in RAM, being closed: still to be counted
+}
+
+// stats is Store.Stats.
+func (s *shared) stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := &s.counts
+	st := Stats{Stats: c.disk, RAM: s.disk == nil && s.ram != nil, Moved: c.moved, LostRAM: c.lost}
+	if p := cmp.Or(s.disk, c.failing); p != nil {
+		st.Stats = p.Stats()
+		addTraffic(&st.Stats, &c.disk)
+	}
+	past := c.ram
+	for _, p := range []*sfpool.Pool{c.leaving, s.ram} {
+		if p != nil {
+			addLedger(&past, &st.RAMStats) // of both, if there are both
+			addTraffic(&past, &st.RAMStats)
+			st.RAMStats = p.Stats()
+		}
+	}
+	addLedger(&st.RAMStats, &past)
+	addTraffic(&st.RAMStats, &past)
+	st.RAMStats.Accepted -= c.moved
+	st.RAMStats.Evicted -= c.moved
+	st.RAMStats.Gone -= c.moved
+	return st
+}
+
+// addLedger adds what became of rows. Slots on disk keep that themselves, those in
+// RAM do not.
+func addLedger(sum, more *sfpool.Stats) {
+	sum.Accepted += more.Accepted
+	sum.Acked += more.Acked
+	sum.DeadLettered += more.DeadLettered
+	sum.Evicted += more.Evicted
+	sum.Quarantined += more.Quarantined
+	sum.Unknown += more.Unknown
+	sum.Gone += more.Gone
+}
+
+// addTraffic adds what each pool counts from its beginning.
+func addTraffic(sum, more *sfpool.Stats) {
+	sum.AppendedBytes += more.AppendedBytes
+	sum.AckedBytes += more.AckedBytes
+	sum.Connects += more.Connects
+	sum.Refusals += more.Refusals
+}
+
+// retireDisk keeps the last figures of a pool on disk that is closed.
+func (s *shared) retireDisk(p *sfpool.Pool) {
+	last := p.Stats()
+	last.StoreBytes = 0 // of open slots
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	addTraffic(&last, &s.counts.disk)
+	s.counts.disk = last
+	if s.counts.failing == p {
+		s.counts.failing = nil
+	}
+}
+
+// retireRAM keeps what a pool in RAM that is closed has counted. What it still
+// holds is lost.
+func (s *shared) retireRAM(p *sfpool.Pool) (lost int64) {
+	last := p.Stats()
+	lost = last.Pending
+	last.Evicted += lost
+	last.Gone += lost
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	addLedger(&s.counts.ram, &last)
+	addTraffic(&s.counts.ram, &last)
+	s.counts.lost += lost
+	if s.counts.leaving == p {
+		s.counts.leaving = nil
+	}
+	return lost
+}
