@@ -3,23 +3,17 @@
 package questdb_sf
 
 import (
-	"crypto/tls"
-	"errors"
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/influxdata/telegraf/config"
 	"github.com/influxdata/telegraf/plugins/common/proxy"
 	commontls "github.com/influxdata/telegraf/plugins/common/tls"
-
-	"github.com/questdb-sf/questdb_sf/internal/link"
-	"github.com/questdb-sf/questdb_sf/internal/slot"
-	"github.com/questdb-sf/questdb_sf/sfpool"
 )
 
 // Options are the options of a block, under the names of QuestDB's connect
-// string where it has one. sample.conf says what each means.
+// string where it has one. sample.conf says what each means. Blocks of one
+// process with the same sf_dir and sender_id share a store; then all of them but
+// RowOptions must be equal.
 type Options struct {
 	URLs     []string      `toml:"urls"`
 	Token    config.Secret `toml:"token"`
@@ -30,17 +24,19 @@ type Options struct {
 
 	SFDir             string          `toml:"sf_dir"`
 	SenderID          string          `toml:"sender_id"`
-	SFDestination     string          `toml:"sf_destination"`
-	DrainOrphans      bool            `toml:"drain_orphans"`
+	SFUnavailable     string          `toml:"sf_unavailable"`
+	RAMMaxBytes       config.Size     `toml:"ram_max_bytes"`
 	SFDurability      string          `toml:"sf_durability"`
 	SFSyncInterval    config.Duration `toml:"sf_sync_interval"`
 	SFMaxTotalBytes   config.Size     `toml:"sf_max_total_bytes"`
 	SFMaxSegmentBytes config.Size     `toml:"sf_max_segment_bytes"`
 	SFAppendDeadline  config.Duration `toml:"sf_append_deadline"`
+	DrainOrphans      bool            `toml:"drain_orphans"`
 	LockTimeout       config.Duration `toml:"lock_timeout"`
+	SFDestination     string          `toml:"sf_destination"`
 
-	SenderPoolMax           int             `toml:"sender_pool_max"`
 	Transport               string          `toml:"transport"`
+	SenderPoolMax           int             `toml:"sender_pool_max"`
 	Compression             string          `toml:"compression"`
 	ConnectTimeout          config.Duration `toml:"connect_timeout"`
 	RequestTimeout          config.Duration `toml:"request_timeout"`
@@ -49,7 +45,27 @@ type Options struct {
 	ReconnectMaxBackoff     config.Duration `toml:"reconnect_max_backoff"`
 	CloseFlushTimeout       config.Duration `toml:"close_flush_timeout"`
 
+	TimestampColumn    string `toml:"timestamp_column"`
 	TimestampPrecision string `toml:"timestamp_precision"`
+	TableCreate        string `toml:"table_create"`
+	TablePartitionBy   string `toml:"table_partition_by"`
+	TableTTL           string `toml:"table_ttl"`
+	ExactlyOnce        bool   `toml:"exactly_once"`
+	DedupLost          string `toml:"dedup_lost"`
+	RowOptions
+}
+
+// RowOptions say how a metric becomes a row. They are a block's own.
+type RowOptions struct {
+	TableTemplate      string   `toml:"table_template"`
+	TablePrefix        string   `toml:"table_prefix"`
+	TableTag           string   `toml:"table_tag"`
+	SymbolInclude      []string `toml:"symbol_include"`
+	SymbolExclude      []string `toml:"symbol_exclude"`
+	IntegersAs         string   `toml:"integers_as"`
+	BoolType           string   `toml:"bool_type"`
+	MergeRows          bool     `toml:"merge_rows"`
+	MaxColumnsPerTable int      `toml:"max_columns_per_table"`
 }
 
 // TLSOptions are the options of common/tls without its methods: Telegraf would
@@ -62,14 +78,16 @@ func New() *Output {
 	return &Output{Options: Options{
 		SFDir:                   "/var/lib/telegraf/questdb_sf",
 		SenderID:                "default",
-		DrainOrphans:            true,
+		SFUnavailable:           "ram",
+		RAMMaxBytes:             32 << 20,
 		SFDurability:            "flush",
 		SFSyncInterval:          config.Duration(time.Second),
 		SFMaxSegmentBytes:       1 << 20,
 		SFAppendDeadline:        config.Duration(2 * time.Second),
+		DrainOrphans:            true,
 		LockTimeout:             config.Duration(10 * time.Second),
-		SenderPoolMax:           4,
 		Transport:               "auto",
+		SenderPoolMax:           4,
 		Compression:             "auto",
 		ConnectTimeout:          config.Duration(15 * time.Second),
 		RequestTimeout:          config.Duration(30 * time.Second),
@@ -77,115 +95,17 @@ func New() *Output {
 		ReconnectInitialBackoff: config.Duration(100 * time.Millisecond),
 		ReconnectMaxBackoff:     config.Duration(time.Minute),
 		CloseFlushTimeout:       config.Duration(time.Second),
+		TimestampColumn:         "timestamp",
 		TimestampPrecision:      "us",
+		TableCreate:             "server",
+		TablePartitionBy:        "DAY",
+		DedupLost:               "hold",
+		RowOptions: RowOptions{
+			TableTemplate:      "{{ .Name }}",
+			SymbolInclude:      []string{"*"},
+			IntegersAs:         "long",
+			BoolType:           "boolean",
+			MaxColumnsPerTable: 1000,
+		},
 	}}
-}
-
-// poolConfig checks the options that only this plugin has and hands on the rest.
-func (o *Output) poolConfig() (sfpool.Config, error) {
-	cfg := sfpool.Config{
-		URLs:                 o.URLs,
-		Dir:                  o.SFDir,
-		SenderID:             o.SenderID,
-		Destination:          o.SFDestination,
-		MaxSenders:           o.SenderPoolMax,
-		DrainOrphans:         o.DrainOrphans,
-		LockTimeout:          max(1, time.Duration(o.LockTimeout)),
-		AppendDeadline:       max(1, time.Duration(o.SFAppendDeadline)),
-		SyncInterval:         time.Duration(o.SFSyncInterval),
-		MaxSegmentBytes:      int64(o.SFMaxSegmentBytes),
-		MaxTotalBytes:        int64(o.SFMaxTotalBytes),
-		Auth:                 o.auth,
-		TLS:                  o.tls,
-		ConnectTimeout:       time.Duration(o.ConnectTimeout),
-		RequestTimeout:       time.Duration(o.RequestTimeout),
-		RequestMinThroughput: int64(o.RequestMinThroughput),
-		InitialBackoff:       time.Duration(o.ReconnectInitialBackoff),
-		MaxBackoff:           time.Duration(o.ReconnectMaxBackoff),
-		CloseFlushTimeout:    noWaitForZero(o.CloseFlushTimeout),
-		Logger:               o.Logger,
-	}
-	err := o.checkDurations()
-	if err != nil {
-		return cfg, err
-	}
-	if o.SFDir == "" {
-		return cfg, errors.New("sf_dir is missing: name the directory of the store")
-	}
-	if o.SenderPoolMax < 1 {
-		return cfg, fmt.Errorf("sender_pool_max %d: at least 1", o.SenderPoolMax)
-	}
-	if cfg.Durability, err = slot.ParseDurability(o.SFDurability); err != nil {
-		return cfg, fmt.Errorf("sf_durability: %w", err)
-	}
-	if cfg.Transport, err = link.ParseTransport(o.Transport); err != nil {
-		return cfg, fmt.Errorf("transport: %w", err)
-	}
-	if cfg.Compression, err = link.ParseCompression(o.Compression); err != nil {
-		return cfg, fmt.Errorf("compression: %w", err)
-	}
-	if cfg.Proxy, err = o.HTTPProxy.Proxy(); err != nil {
-		return cfg, fmt.Errorf("proxy: %w", err)
-	}
-	if p := o.TimestampPrecision; p != "us" && p != "ns" {
-		return cfg, fmt.Errorf("timestamp_precision %q: use \"us\" or \"ns\"", p)
-	}
-	return cfg, nil
-}
-
-// checkDurations refuses what would be read as a default or mean nothing.
-func (o *Output) checkDurations() error {
-	for _, d := range []struct {
-		name  string
-		value config.Duration
-		least time.Duration
-	}{
-		{"sf_sync_interval", o.SFSyncInterval, time.Millisecond},
-		{"sf_append_deadline", o.SFAppendDeadline, 0},
-		{"lock_timeout", o.LockTimeout, 0},
-		{"connect_timeout", o.ConnectTimeout, time.Millisecond},
-		{"request_timeout", o.RequestTimeout, time.Millisecond},
-		{"reconnect_initial_backoff", o.ReconnectInitialBackoff, time.Millisecond},
-		{"reconnect_max_backoff", o.ReconnectMaxBackoff, time.Millisecond},
-		{"close_flush_timeout", o.CloseFlushTimeout, 0},
-	} {
-		if time.Duration(d.value) < d.least {
-			return fmt.Errorf("%s %s: at least %s", d.name, time.Duration(d.value), d.least)
-		}
-	}
-	return nil
-}
-
-// noWaitForZero keeps a zero from meaning the default of the pool.
-func noWaitForZero(d config.Duration) time.Duration {
-	if d == 0 {
-		return -1
-	}
-	return time.Duration(d)
-}
-
-// auth reads the secrets anew, because stores may rotate them.
-func (o *Output) auth() (sfpool.Auth, error) {
-	var a sfpool.Auth
-	for _, s := range []struct {
-		name   string
-		secret *config.Secret
-		dst    *string
-	}{{"token", &o.Token, &a.Token}, {"username", &o.Username, &a.Username}, {"password", &o.Password, &a.Password}} {
-		if s.secret.Empty() {
-			continue
-		}
-		buf, err := s.secret.Get()
-		if err != nil {
-			return a, fmt.Errorf("read %s from its secret store: %w", s.name, err)
-		}
-		*s.dst = strings.Clone(buf.String()) // the buffer is wiped below
-		buf.Destroy()
-	}
-	return a, nil
-}
-
-// tls reads the files anew, because certificates are renewed.
-func (o *Output) tls() (*tls.Config, error) {
-	return (*commontls.ClientConfig)(&o.TLSOptions).TLSConfig()
 }

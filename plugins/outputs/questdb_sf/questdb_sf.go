@@ -15,24 +15,30 @@ import (
 
 	"github.com/influxdata/telegraf"
 	"github.com/influxdata/telegraf/plugins/outputs"
+	"github.com/influxdata/telegraf/selfstat"
 
 	"github.com/questdb-sf/questdb_sf/internal/intake"
-	"github.com/questdb-sf/questdb_sf/internal/mapping"
-	"github.com/questdb-sf/questdb_sf/sfpool"
+	"github.com/questdb-sf/questdb_sf/internal/store"
 )
 
 //go:embed sample.conf
 var sampleConfig string
 
-// Output is one [[outputs.questdb_sf]] block.
+// Output is one [[outputs.questdb_sf]] block. Telegraf calls its methods one at a
+// time.
 type Output struct {
 	Options
 	Log telegraf.Logger `toml:"-"`
 	// Logger replaces Log where there is no Telegraf around.
 	Logger *slog.Logger `toml:"-"`
+	// Statistics is set by Telegraf before Init; nil without it.
+	Statistics *selfstat.Collector `toml:"-"`
 
-	pool   *sfpool.Pool
-	intake *intake.Intake
+	store    *store.Store // nil until connected
+	intake   *intake.Intake
+	full     *backpressure
+	stats    *statistics
+	panicked bool // a stack is in the log
 }
 
 // SampleConfig returns the documented options.
@@ -44,81 +50,149 @@ func (o *Output) Init() error {
 	if o.Logger == nil {
 		o.Logger = newLogger(o.Log)
 	}
-	cfg, err := o.poolConfig()
-	if err != nil {
+	if _, err := o.poolConfig(); err != nil {
 		return err
 	}
-	return cfg.Validate()
+	_, err := o.mappingOptions()
+	return err
 }
 
-// Connect opens the store. QuestDB need not be there. A directory that is held
-// or unusable now is tried again at each Write, so that Telegraf and its other
-// outputs go on.
+// Connect opens the store. QuestDB need not be there, and a directory that is
+// held or unusable now is tried again at each Write, so that Telegraf and its
+// other outputs go on: the store says so itself. The error is a contradiction
+// between two blocks; then nothing is held.
 func (o *Output) Connect() error {
-	if err := o.openWithin(time.Duration(o.LockTimeout)); err != nil {
-		o.Logger.Error("the store cannot be opened yet; metrics stay in Telegraf and each write tries again",
-			"error", err)
+	o.sayTimestamp()
+	err := o.share()
+	if errors.As(err, new(*store.ConflictError)) {
+		return err
 	}
+	if err != nil {
+		o.Logger.Error("the store is not opened yet; metrics stay in Telegraf and each write tries again", "error", err)
+		return nil
+	}
+	_ = o.Open(context.Background())
 	return nil
 }
 
-// openWithin opens the store and waits for a lock that a previous process may
-// still hold.
-func (o *Output) openWithin(wait time.Duration) error {
-	deadline := time.Now().Add(wait)
-	for {
-		_, err := o.Intake()
-		var locked *sfpool.LockedError
-		if !errors.As(err, &locked) || !time.Now().Before(deadline) {
-			return err
-		}
-		time.Sleep(lockPoll)
+// sayTimestamp tells what table_create = "server" makes of timestamp_column.
+func (o *Output) sayTimestamp() {
+	if o.TimestampColumn != "timestamp" && o.TableCreate == "server" && !o.ExactlyOnce {
+		o.Logger.Warn(`QuestDB calls the designated timestamp "timestamp" in tables it creates itself; `+
+			`for another name in new tables write table_create = "sql"`, "timestamp_column", o.TimestampColumn)
 	}
 }
 
-// lockPoll is how often a held lock is tried.
-const lockPoll = 200 * time.Millisecond
+// Open opens the store and waits up to lock_timeout, or until ctx ends, for a
+// lock that another process holds. It may be called again after an error.
+func (o *Output) Open(ctx context.Context) error {
+	if err := o.share(); err != nil {
+		return err
+	}
+	defer o.stats.renew()
+	return o.store.Open(ctx)
+}
 
-// Intake returns the way into the store, which it opens if necessary.
+// share takes part in the store of this block's sf_dir and sender_id.
+func (o *Output) share() error {
+	if o.store != nil {
+		return nil
+	}
+	set, err := o.settings()
+	if err != nil {
+		return err
+	}
+	rows, err := o.mappingOptions()
+	if err != nil {
+		return err
+	}
+	if o.store, err = o.join(set); err != nil {
+		return err
+	}
+	o.intake = intake.New(o.store, set.Pool.MaxSegmentBytes, rows, o.Logger)
+	o.full = &backpressure{log: o.Logger, buffer: bufferOf(o.Statistics)}
+	o.stats = &statistics{collector: o.Statistics, look: look(o.store, o.full)}
+	o.stats.start()
+	return nil
+}
+
+// join takes part in a store. Settings that differ from another block's only
+// because a secret cannot be read now are no contradiction yet.
+func (o *Output) join(set store.Settings) (*store.Store, error) {
+	st, err := store.Share(set)
+	if err == nil {
+		return st, nil
+	}
+	if _, unread := o.auth(); unread != nil {
+		return nil, fmt.Errorf("another block has this store, and whether this one may share it shows when a secret can be read: %w", unread)
+	}
+	return nil, err
+}
+
+// look returns what is true of a block's store.
+func look(st *store.Store, full *backpressure) func() view {
+	return func() view {
+		return view{Stats: st.Stats(), now: time.Now(), full: full.total(), dropped: full.buffer.dropped()}
+	}
+}
+
+// Intake returns the way into the store, which it opens if necessary. The error
+// says why nothing can be stored now.
 func (o *Output) Intake() (*intake.Intake, error) {
-	if o.intake != nil {
-		return o.intake, nil
+	if err := o.share(); err != nil {
+		return nil, err
 	}
-	cfg, err := o.poolConfig()
+	_, release, err := o.store.Pool()
 	if err != nil {
 		return nil, err
 	}
-	pool, err := sfpool.Open(context.Background(), cfg)
-	if err != nil {
-		return nil, err
-	}
-	o.pool = pool
-	o.intake = intake.New(pool, mapping.Options{Nanos: o.TimestampPrecision == "ns"}, o.Logger)
+	release()
 	return o.intake, nil
 }
 
 // Write stores a batch. It returns nil when all of it is in the store at the
 // configured durability; with an error nothing is, and Telegraf keeps the batch.
+// It waits for room for sf_append_deadline at most.
 func (o *Output) Write(metrics []telegraf.Metric) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("bug: panic in Write: %v\n%s", p, debug.Stack())
+			err = o.panicError(p)
 		}
 	}()
 	in, err := o.Intake()
-	if err != nil {
-		return err
+	if err == nil {
+		err = o.write(in, metrics)
+		o.full.wrote(err, o.store.Stats)
 	}
+	if o.store != nil {
+		o.stats.renew()
+	}
+	return err
+}
+
+func (o *Output) write(in *intake.Intake, metrics []telegraf.Metric) error {
 	in.Reset()
+	in.Expect(len(metrics))
 	for _, m := range metrics {
-		o.add(in, m)
+		add(in, m)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(o.SFAppendDeadline))
 	defer cancel()
 	return in.Commit(ctx)
 }
 
-func (o *Output) add(in *intake.Intake, m telegraf.Metric) {
+// panicError logs the stack of the first panic only: Telegraf tries the same
+// batch again and again.
+func (o *Output) panicError(p any) error {
+	if !o.panicked {
+		o.panicked = true
+		o.Logger.Error("bug: panic in Write; the batch stays in Telegraf. Please report this", "panic", p, "stack", string(debug.Stack()))
+	}
+	return fmt.Errorf("bug: panic in Write: %v", p)
+}
+
+// add maps one metric. It keeps nothing of it but strings, which do not change.
+func add(in *intake.Intake, m telegraf.Metric) {
 	in.Start(m.Name())
 	for _, t := range m.TagList() {
 		in.Tag(t.Key, t.Value)
@@ -141,24 +215,27 @@ func (o *Output) add(in *intake.Intake, m telegraf.Metric) {
 	in.End(m.Time())
 }
 
-// Stats returns what the store holds; the zero Stats while it is not open.
-func (o *Output) Stats() sfpool.Stats {
-	if o.pool == nil {
-		return sfpool.Stats{}
+// Stats returns what the store holds; the zero Stats while there is none.
+func (o *Output) Stats() store.Stats {
+	if o.store == nil {
+		return store.Stats{}
 	}
-	return o.pool.Stats()
+	return o.store.Stats()
 }
 
 // Close sends what it can within close_flush_timeout, keeps the rest on disk and
-// releases the slots. It may be called without Connect, and twice.
+// releases the slots, unless another block shares them. It may be called without
+// Connect, and twice.
 func (o *Output) Close() error {
-	if o.pool == nil {
+	if o.store == nil {
 		return nil
 	}
-	pool := o.pool
+	o.stats.close()
+	o.full.close()
 	o.intake.SayRejected()
-	o.pool, o.intake = nil, nil
-	return pool.Close(context.Background())
+	st := o.store
+	o.store, o.intake = nil, nil
+	return st.Release(context.Background())
 }
 
 func init() {

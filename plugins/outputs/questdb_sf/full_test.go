@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+
+package questdb_sf_test
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/influxdata/telegraf"
+	"github.com/stretchr/testify/require"
+
+	"github.com/questdb-sf/questdb_sf/sfpool"
+	"github.com/questdb-sf/questdb_sf/testutil/qwpserver"
+)
+
+func TestAFullStoreIsSaidWhenItBeginsAndWhenItEnds(t *testing.T) {
+	srv := serve(t, qwpserver.Options{})
+	srv.Stop()
+	o := output(t, with(block(srv.URL(), t.TempDir(), tiny...), `sf_max_total_bytes = "1MiB"`))
+	said := listen(o)
+	ro := running(t, o, "memory")
+	before := stat(t, "metrics_dropped_before_store") // Telegraf's counter outlives a block
+	made := fill(t, ro)
+	for range 3 {
+		require.ErrorIs(t, ro.Write(), sfpool.ErrStoreFull)
+	}
+	begin := said.lines("the store is full")
+	require.Len(t, begin, 1)
+	for _, says := range []string{"pending_rows=", "pending_bytes=", "max_bytes=1048576", "sf_max_total_bytes"} {
+		require.Contains(t, begin[0], says)
+	}
+	for range 1200 { // of which the buffer has room for 900
+		ro.AddMetric(numbered(made))
+	}
+	require.Error(t, ro.Write())
+	require.Equal(t, before+300, stat(t, "metrics_dropped_before_store"))
+	require.NoError(t, srv.Restart())
+	require.Eventually(t, func() bool {
+		if ro.BufferLength() == 0 {
+			ro.AddMetric(numbered(made))
+		}
+		return ro.Write() == nil && len(said.lines("has room again")) > 0
+	}, waitLong, pollOften)
+	end := said.lines("has room again")
+	require.Len(t, end, 1)
+	require.Contains(t, end[0], "dropped_by_telegraf=300")
+	require.Len(t, said.lines("the store is full"), 1)
+	require.Positive(t, stat(t, "store_full_ns"))
+}
+
+func TestClosingWhileTheStoreIsFullSaysWhatTelegrafStillHolds(t *testing.T) {
+	o := output(t, dead(t.TempDir(), tiny[:5]...))
+	said := listen(o)
+	ro := running(t, o, "memory")
+	fill(t, ro)
+	require.NoError(t, o.Close())
+	lines := said.lines("closing while the store is full")
+	require.Len(t, lines, 1)
+	require.Contains(t, lines[0], "in_telegraf=100")
+	require.Contains(t, lines[0], "dropped_by_telegraf=0")
+}
+
+func TestWriteAndCloseWithAFullStoreAndNoServerAreBounded(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		o := connected(t, block("http://127.0.0.1:1", dir, tiny[:2]...))
+		batch := make([]telegraf.Metric, 100)
+		for i := range batch {
+			batch[i] = wide(i)
+		}
+		var began time.Time
+		var err error
+		for !errors.Is(err, sfpool.ErrStoreFull) {
+			began = time.Now()
+			err = o.Write(batch)
+		}
+		wrote := time.Since(began)
+		require.GreaterOrEqual(t, wrote, 2*time.Second, "sf_append_deadline")
+		require.NoError(t, o.Close())
+		require.LessOrEqual(t, time.Since(began), 8*time.Second)
+		t.Logf("write %s, close %s", wrote, time.Since(began)-wrote)
+	})
+}

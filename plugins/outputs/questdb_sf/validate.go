@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: MIT
+
+package questdb_sf
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/influxdata/telegraf/config"
+	"github.com/influxdata/telegraf/filter"
+	commontls "github.com/influxdata/telegraf/plugins/common/tls"
+
+	"github.com/questdb-sf/questdb_sf/internal/link"
+	"github.com/questdb-sf/questdb_sf/internal/mapping"
+	"github.com/questdb-sf/questdb_sf/internal/slot"
+	"github.com/questdb-sf/questdb_sf/internal/store"
+	"github.com/questdb-sf/questdb_sf/internal/tables"
+	"github.com/questdb-sf/questdb_sf/sfpool"
+)
+
+// poolConfig checks the options that only this plugin has and hands on the rest.
+func (o *Output) poolConfig() (sfpool.Config, error) {
+	cfg := sfpool.Config{
+		URLs:                 o.URLs,
+		Dir:                  o.SFDir,
+		SenderID:             o.SenderID,
+		Destination:          o.SFDestination,
+		MaxSenders:           o.SenderPoolMax,
+		DrainOrphans:         o.DrainOrphans,
+		LockTimeout:          max(1, time.Duration(o.LockTimeout)),
+		AppendDeadline:       max(1, time.Duration(o.SFAppendDeadline)),
+		SyncInterval:         time.Duration(o.SFSyncInterval),
+		MaxSegmentBytes:      int64(o.SFMaxSegmentBytes),
+		MaxTotalBytes:        int64(o.SFMaxTotalBytes),
+		Auth:                 o.auth,
+		TLS:                  o.tls,
+		ConnectTimeout:       time.Duration(o.ConnectTimeout),
+		RequestTimeout:       time.Duration(o.RequestTimeout),
+		RequestMinThroughput: int64(o.RequestMinThroughput),
+		InitialBackoff:       time.Duration(o.ReconnectInitialBackoff),
+		MaxBackoff:           time.Duration(o.ReconnectMaxBackoff),
+		CloseFlushTimeout:    noWaitForZero(o.CloseFlushTimeout),
+		TablePartitionBy:     o.TablePartitionBy,
+		TableTTL:             o.TableTTL,
+		TimestampColumn:      o.TimestampColumn,
+		TimestampNanos:       o.TimestampPrecision == "ns",
+		ExactlyOnce:          o.ExactlyOnce,
+		Logger:               o.Logger,
+	}
+	err := cmp.Or(o.checkValues(), o.checkDurations(), o.parseWords(&cfg), o.checkTLS())
+	if err != nil {
+		return cfg, err
+	}
+	if cfg.Proxy, err = o.proxy(); err != nil {
+		return cfg, err
+	}
+	return cfg, cfg.Validate()
+}
+
+// parseWords reads the options that are one word of several.
+func (o *Output) parseWords(cfg *sfpool.Config) (err error) {
+	if cfg.Durability, err = slot.ParseDurability(o.SFDurability); err != nil {
+		return fmt.Errorf("sf_%w", err)
+	}
+	if cfg.Transport, err = link.ParseTransport(o.Transport); err != nil {
+		return err
+	}
+	if cfg.Compression, err = link.ParseCompression(o.Compression); err != nil {
+		return err
+	}
+	if cfg.TableCreate, err = tables.ParseCreate(o.TableCreate); err != nil {
+		return err
+	}
+	if cfg.DedupLost, err = tables.ParseLost(o.DedupLost); err != nil {
+		return err
+	}
+	return cmp.Or(
+		oneOf("sf_unavailable", o.SFUnavailable, "ram", "wait"),
+		oneOf("timestamp_precision", o.TimestampPrecision, "us", "ns"),
+	)
+}
+
+// oneOf checks a word where this package alone knows what it means.
+func oneOf(option, value, first, second string) error {
+	if value != first && value != second {
+		return fmt.Errorf("%s %q is unknown: use %s or %s", option, value, first, second)
+	}
+	return nil
+}
+
+// checkValues refuses what would be read as a default or mean nothing.
+func (o *Output) checkValues() error {
+	switch {
+	case o.SFDir == "":
+		return errors.New(`sf_dir "" names no directory: write where the store shall be`)
+	case o.TimestampColumn == "":
+		return errors.New(`timestamp_column "" names no column: write "timestamp", or what it is called in your tables`)
+	case o.SenderPoolMax < 1:
+		return fmt.Errorf("sender_pool_max %d is too small: use at least 1", o.SenderPoolMax)
+	case o.RequestMinThroughput < 1:
+		return fmt.Errorf("request_min_throughput %d is too small: use at least 1 byte per second", o.RequestMinThroughput)
+	case o.SFUnavailable == "ram" && o.RAMMaxBytes < 2*o.SFMaxSegmentBytes:
+		return fmt.Errorf("ram_max_bytes %d is too small: use at least two segments, %d", o.RAMMaxBytes, 2*o.SFMaxSegmentBytes)
+	case o.MaxColumnsPerTable < 0:
+		return fmt.Errorf("max_columns_per_table %d is too small: use at least 1, or 0 for no limit", o.MaxColumnsPerTable)
+	}
+	return nil
+}
+
+// checkDurations refuses what is too short to mean anything.
+func (o *Output) checkDurations() error {
+	for _, d := range []struct {
+		option string
+		value  config.Duration
+		least  time.Duration
+	}{
+		{"sf_sync_interval", o.SFSyncInterval, time.Millisecond},
+		{"sf_append_deadline", o.SFAppendDeadline, 0},
+		{"lock_timeout", o.LockTimeout, 0},
+		{"connect_timeout", o.ConnectTimeout, time.Millisecond},
+		{"request_timeout", o.RequestTimeout, time.Millisecond},
+		{"reconnect_initial_backoff", o.ReconnectInitialBackoff, time.Millisecond},
+		{"reconnect_max_backoff", o.ReconnectMaxBackoff, time.Millisecond},
+		{"close_flush_timeout", o.CloseFlushTimeout, 0},
+	} {
+		if time.Duration(d.value) < d.least {
+			return fmt.Errorf("%s %s is too short: use at least %s", d.option, time.Duration(d.value), d.least)
+		}
+	}
+	return nil
+}
+
+// noWaitForZero keeps a zero from meaning the default of the pool.
+func noWaitForZero(d config.Duration) time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return time.Duration(d)
+}
+
+// checkTLS checks what needs no file. InsecureSkipVerify makes common/tls look at
+// the rest.
+func (o *Output) checkTLS() error {
+	if (o.TLSCert == "") != (o.TLSKey == "") {
+		return fmt.Errorf("tls_cert %q and tls_key %q belong together: write both or none", o.TLSCert, o.TLSKey)
+	}
+	c := commontls.ClientConfig(o.TLSOptions)
+	c.TLSCA, c.TLSCert, c.TLSKey, c.InsecureSkipVerify = "", "", "", true
+	if _, err := c.TLSConfig(); err != nil {
+		return fmt.Errorf("tls: %w", err)
+	}
+	return nil
+}
+
+// proxy reads http_proxy_url itself, because the error of common/proxy shows the
+// password in it.
+func (o *Output) proxy() (func(*http.Request) (*url.URL, error), error) {
+	if u, err := url.Parse(o.HTTPProxyURL); err != nil || o.HTTPProxyURL != "" && u.Host == "" {
+		return nil, errors.New("http_proxy_url is no address of a proxy: write http://host:port")
+	}
+	return o.HTTPProxy.Proxy()
+}
+
+// settings are what a store is opened with.
+func (o *Output) settings() (store.Settings, error) {
+	pool, err := o.poolConfig()
+	return store.Settings{
+		Pool: pool, RAM: o.SFUnavailable == "ram", RAMMaxBytes: int64(o.RAMMaxBytes),
+		Fingerprint: o.fingerprint(), Log: o.Logger,
+	}, err
+}
+
+// mappingOptions checks the options of rows.
+func (o *Output) mappingOptions() (m mapping.Options, err error) {
+	m = mapping.Options{
+		Nanos: o.TimestampPrecision == "ns", TimestampColumn: o.TimestampColumn,
+		TableTag: o.TableTag, TablePrefix: o.TablePrefix,
+		MergeRows: o.MergeRows, MaxColumns: o.MaxColumnsPerTable,
+	}
+	if m.Table, err = mapping.ParseTable(o.TableTemplate); err != nil {
+		return m, err
+	}
+	if m.IntegersAsDouble, err = mapping.ParseIntegers(o.IntegersAs); err != nil {
+		return m, fmt.Errorf("integers_as: %w", err)
+	}
+	if m.Bool, err = mapping.ParseBoolType(o.BoolType); err != nil {
+		return m, fmt.Errorf("bool_type: %w", err)
+	}
+	m.Symbol, err = o.symbols()
+	return m, err
+}
+
+// symbols tells which tags, by their columns, become SYMBOL; nil is all of them.
+func (o *Output) symbols() (func(column string) bool, error) {
+	include, err := columnPatterns("symbol_include", o.SymbolInclude)
+	if err != nil {
+		return nil, err
+	}
+	exclude, err := columnPatterns("symbol_exclude", o.SymbolExclude)
+	if err != nil {
+		return nil, err
+	}
+	if len(exclude) == 0 && slices.Equal(include, []string{"*"}) {
+		return nil, nil
+	}
+	f, err := filter.NewIncludeExcludeFilter(include, exclude)
+	if err != nil {
+		return nil, fmt.Errorf("symbol_include or symbol_exclude: %w", err)
+	}
+	return f.Match, nil
+}
+
+// columnPatterns turns patterns for tags into those for their columns.
+func columnPatterns(option string, tags []string) (columns []string, _ error) {
+	for _, tag := range tags {
+		if _, err := filter.Compile([]string{tag}); err != nil {
+			return nil, fmt.Errorf("%s %q is a pattern that cannot be read (%w): use names, *, ? and [a-z]", option, tag, err)
+		}
+		columns = append(columns, mapping.Pattern(tag))
+	}
+	return columns, nil
+}
