@@ -32,7 +32,18 @@ func feed(t *testing.T, input io.Reader) result {
 	defer srv.Close()
 	var stdout, stderr bytes.Buffer
 	code := run([]string{"-config", writeConfig(t, srv.URL(), "")}, input, &stdout, &stderr)
-	return result{code, stdout.String(), stderr.String(), srv.Rows("t")}
+	return result{code, stdout.String(), ownTrouble(stderr.String()), srv.Rows("t")}
+}
+
+// ownTrouble is stderr without the word that this server offers no SQL.
+func ownTrouble(stderr string) string {
+	var b strings.Builder
+	for line := range strings.Lines(stderr) {
+		if !strings.Contains(line, "does not offer SQL") {
+			b.WriteString(line)
+		}
+	}
+	return b.String()
 }
 
 func writeConfig(t *testing.T, url, more string) string {
@@ -141,7 +152,7 @@ func TestAStreamLargerThanTheStoreFlowsThroughIt(t *testing.T) {
 	var input, stdout, stderr bytes.Buffer
 	const lines = 30_000
 	for i := range lines {
-		fmt.Fprintf(&input, "t,host=h%d id=%di,text=\"some text that makes the line longer\" %d\n", i%50, i, 1700000000000000000+i)
+		fmt.Fprintf(&input, "t,host=h%d id=%di,text=\"some text that makes the line longer\" %d\n", i%50, i, 1700000000000000000+int64(i))
 	}
 	file := writeConfig(t, srv.URL(), "sf_max_segment_bytes = \"64KiB\"\nsf_max_total_bytes = \"128KiB\"")
 	if code := run([]string{"-config", file}, &input, &stdout, &stderr); code != exitOK || srv.Total() != lines {
@@ -168,6 +179,52 @@ func TestAWrongConfigurationIsOneClearLine(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestTheVersionIsOneLineOnStdout(t *testing.T) {
+	var stdout, stderr bytes.Buffer
+	if code := run([]string{"-version"}, nil, &stdout, &stderr); code != exitOK || stdout.String() != "questdb_sf dev\n" || stderr.Len() > 0 {
+		t.Errorf("exit %d, stdout %q, stderr %q", code, stdout.String(), stderr.String())
+	}
+}
+
+func TestACheckOfTheConfigurationReadsAndTouchesNothing(t *testing.T) {
+	file := writeConfig(t, "http://127.0.0.1:9000", "")
+	input := strings.NewReader("t id=1i 1700000000000000000\n")
+	var stdout, stderr bytes.Buffer
+	code := run([]string{"-config", file, "-check"}, input, &stdout, &stderr)
+	if code != exitOK || !strings.Contains(stdout.String(), "is valid") || stderr.Len() > 0 {
+		t.Errorf("exit %d, stdout %q, stderr %q", code, stdout.String(), stderr.String())
+	}
+	if input.Len() != int(input.Size()) {
+		t.Error("stdin was read")
+	}
+	for _, dir := range sfDirs(t, file) {
+		if _, err := os.Stat(dir); err == nil {
+			t.Errorf("%s was made", dir)
+		}
+	}
+	if code := run([]string{"-config", writeConfig(t, "ftp://x", ""), "-check"}, nil, &stdout, &stderr); code != exitUsage {
+		t.Errorf("exit %d of a wrong one", code)
+	}
+}
+
+// sfDirs returns what a configuration calls sf_dir.
+func sfDirs(t testing.TB, file string) (dirs []string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if dir, ok := strings.CutPrefix(strings.TrimSpace(line), "sf_dir = "); ok {
+			dirs = append(dirs, strings.Trim(dir, `"`))
+		}
+	}
+	if len(dirs) == 0 {
+		t.Fatal("no sf_dir in the configuration")
+	}
+	return dirs
 }
 
 func TestWrongFlagsShowTheUsage(t *testing.T) {

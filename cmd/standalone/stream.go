@@ -13,6 +13,7 @@ import (
 	"github.com/influxdata/line-protocol/v2/lineprotocol"
 
 	"github.com/questdb-sf/questdb_sf/internal/intake"
+	"github.com/questdb-sf/questdb_sf/sfpool"
 )
 
 // A stream that never pauses is committed every so many rows or bytes, or after
@@ -26,6 +27,7 @@ const (
 // stream turns lines into committed rows.
 type stream struct {
 	in       *intake.Intake
+	inRAM    func() bool   // says whether rows are in RAM that the server has not
 	wait     time.Duration // for room, before it is said that there is none
 	reader   *reader
 	progress io.Writer
@@ -34,6 +36,7 @@ type stream struct {
 	dec     *lineprotocol.Decoder
 	full    int   // bytes that are committed at once
 	lines   int64 // whole lines read, those that were dropped among them
+	stored  int64 // of them, those that the store has taken
 	durable int64 // of them, those reported durable
 	since   time.Time
 	err     error // why rows could not be stored
@@ -41,11 +44,20 @@ type stream struct {
 	untimed int64
 }
 
+// serve reads stdin to its end and returns the exit code.
+func (s *stream) serve(ctx context.Context, stdin io.Reader) int {
+	if err := s.run(ctx, startPump(stdin)); err != nil {
+		s.log.Error("lines that were read could not be stored", "lines", s.lines-s.stored, "error", err)
+		return exitFailed
+	}
+	return exitOK
+}
+
 // run reads to the end of input, which ctx brings about too. An error says that
 // rows that were read are not stored.
 func (s *stream) run(ctx context.Context, p *pump) error {
 	s.reader = &reader{pump: p, stop: ctx.Done(), idle: func() { s.commit(ctx) }}
-	s.full = min(commitBytes, s.in.Room())
+	s.begin(0)
 	for s.decode(ctx); s.err == nil && !s.reader.ended; s.decode(ctx) {
 		s.tooLong()
 	}
@@ -163,20 +175,23 @@ func (s *stream) fields() error {
 	}
 }
 
+// begin prepares for the next commit, which is likely to be like the last.
+func (s *stream) begin(rows int) {
+	s.full = min(commitBytes, s.in.Room())
+	s.in.Expect(rows)
+}
+
 // commit stores what was read and reports it. While there is no room it waits
 // and reads nothing, so that the writer feels it; a stop ends the wait.
 func (s *stream) commit(ctx context.Context) {
-	if s.err != nil {
+	rows := s.in.Rows()
+	if s.err != nil || rows == 0 && s.lines == s.durable {
 		return
 	}
 	said := ""
-	for {
-		err := s.tryCommit(ctx)
-		if err == nil {
-			break
-		}
-		if said != err.Error() {
-			said = err.Error()
+	for err := s.tryCommit(ctx); err != nil; err = s.tryCommit(ctx) {
+		if kind := kindOf(err); said != kind {
+			said = kind
 			s.log.Warn("rows cannot be stored now; nothing is read from stdin until they can", "error", err)
 		}
 		select {
@@ -189,10 +204,29 @@ func (s *stream) commit(ctx context.Context) {
 	if said != "" {
 		s.log.Info("rows can be stored again")
 	}
-	if s.lines > s.durable {
-		s.durable = s.lines
-		fmt.Fprintf(s.progress, "durable %d\n", s.durable)
+	s.stored = s.lines
+	s.report()
+	if rows > 0 {
+		s.begin(rows)
 	}
+}
+
+// kindOf is what tells troubles apart: that of a full store has changing figures.
+func kindOf(err error) string {
+	if errors.Is(err, sfpool.ErrStoreFull) {
+		return sfpool.ErrStoreFull.Error()
+	}
+	return err.Error()
+}
+
+// report tells how many lines are durable. Rows that are in RAM only are not, and
+// the count cannot leave them out: it waits for them.
+func (s *stream) report() {
+	if s.stored == s.durable || s.inRAM() {
+		return
+	}
+	s.durable = s.stored
+	fmt.Fprintf(s.progress, "durable %d\n", s.durable)
 }
 
 // tryCommit does not wait for room when ctx has ended; room that is there is used.
