@@ -64,6 +64,7 @@ func (t *Tx) show() (first, last FSN) {
 	s.published = s.last().last()
 	s.account.setLast(s.last().size)
 	if s.published >= first {
+		s.arrivals.add(first, s.watermark+1, s.o.Now())
 		s.changed.ring()
 	}
 	return first, s.published

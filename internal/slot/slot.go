@@ -126,6 +126,7 @@ type Slot struct {
 	// appendedBytes were published since the slot was opened, foundBytes were
 	// pending then.
 	appendedBytes, foundBytes int64
+	arrivals                  arrivals
 
 	entries    []int // of the summary table, free
 	full       bool  // the last Reserve found no room

@@ -36,8 +36,9 @@ type Stats struct {
 	MaxBytes                    int64 // cap of the budget, for all slots that share it
 	// Full is set while the last Reserve found no room.
 	Full bool
-	// OldestPendingTime is the earliest timestamp in the oldest segment with
-	// pending frames, in microseconds since 1970, if HasOldest.
+	// OldestPendingTime is when the oldest pending frame was published, in
+	// microseconds since 1970, if HasOldest. Of a frame from before the slot was
+	// opened it is the earliest timestamp in its segment.
 	OldestPendingTime int64
 	HasOldest         bool
 	Recovered         Recovered
@@ -53,6 +54,9 @@ func (s *Slot) Stats() Stats {
 	st.MaxBytes, st.Full, st.Recovered = s.o.Budget.max, s.full, s.recovered
 	if g := s.find(s.watermark + 1); g != nil {
 		st.OldestPendingTime, st.HasOldest = g.min, g.ok
+		if at, ok := s.arrivals.of(s.watermark + 1); ok {
+			st.OldestPendingTime, st.HasOldest = at.UnixMicro(), true
+		}
 	}
 	return st
 }
