@@ -37,6 +37,7 @@ func TestPatternsForTagsFindTheirColumns(t *testing.T) {
 		{"req?est_id", "request_id"},
 		{"disk[0-9].x", "disk7.x"},
 		{"{a.b,c:d}", "c:d"},
+		{"a,b", "a,b"},
 	} {
 		f, err := filter.Compile([]string{mapping.Pattern(c.pattern), "*never*"})
 		if err != nil {

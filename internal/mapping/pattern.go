@@ -14,14 +14,18 @@ import (
 // brackets. So request.id is found by request.id, although it is stored as
 // request_id.
 func Pattern(glob string) string {
-	inside := false
+	class, braces := false, 0
 	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '[':
-			inside = true
-		case r == ']':
-			inside = false
-		case !inside && !strings.ContainsRune(`*?,\`, r) && qwp.RefusedInColumn(r):
+		switch r {
+		case '[', ']':
+			class = r == '['
+		case '{':
+			braces++
+		case '}':
+			braces--
+		}
+		meant := class || strings.ContainsRune(`*?\`, r) || r == ',' && braces > 0
+		if !meant && qwp.RefusedInColumn(r) {
 			return '_'
 		}
 		return r

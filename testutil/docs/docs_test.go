@@ -7,6 +7,7 @@ package docs_test
 
 import (
 	"errors"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -219,6 +220,44 @@ func TestTheSamplesOfOtherFilesAreAccepted(t *testing.T) {
 	if dropIn := read(t, root+"packaging/systemd/questdb_sf.conf"); !strings.Contains(dropIn, "RequiresMountsFor="+questdb_sf.New().SFDir+"\n") {
 		t.Error("the drop-in does not wait for the default sf_dir")
 	}
+}
+
+// notOurs begin messages of Telegraf and of servers.
+var notOurs = regexp.MustCompile(`^(HTTP |Error writing to )`)
+
+func TestTheMessagesThatTheReadmeExplainsAreLogged(t *testing.T) {
+	source := sources(t)
+	_, trouble, _ := strings.Cut(read(t, plugin+"README.md"), "## Troubleshooting")
+	found := 0
+	for _, title := range regexp.MustCompile(`(?ms)^\*\*(.*?)\*\*`).FindAllString(trouble, -1) {
+		for _, m := range regexp.MustCompile(`"([^"]+)"`).FindAllStringSubmatch(title, -1) {
+			found++
+			if !notOurs.MatchString(m[1]) && !strings.Contains(source, m[1]) {
+				t.Errorf("README.md explains %q, which nothing says", m[1])
+			}
+		}
+	}
+	if found == 0 {
+		t.Error("no messages found")
+	}
+}
+
+// sources are all that may log.
+func sources(t testing.TB) string {
+	t.Helper()
+	var all strings.Builder
+	for _, dir := range []string{"internal", "sfpool", "plugins"} {
+		err := fs.WalkDir(os.DirFS(root), dir, func(path string, _ fs.DirEntry, err error) error {
+			if strings.HasSuffix(path, ".go") && !strings.HasSuffix(path, "_test.go") {
+				all.WriteString(read(t, root+path))
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all.String()
 }
 
 // link matches what a document points to: [text](target) and [label]: target.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"strings"
 
 	"github.com/influxdata/telegraf"
@@ -50,10 +51,19 @@ func (h handler) Handle(_ context.Context, r slog.Record) error {
 
 func appendAttr(b *strings.Builder, a slog.Attr) {
 	v := a.Value.Resolve().String()
-	if v == "" || strings.ContainsAny(v, " \"=\n\r\t") {
-		v = fmt.Sprintf("%q", v)
+	fmt.Fprintf(b, " %s=%s", a.Key, quoted(v))
+}
+
+// quoted leaves text with quotes in it as it is, because operators copy SQL out of
+// the log.
+func quoted(v string) string {
+	switch {
+	case v != "" && !strings.ContainsAny(v, " \"=\n\r\t"):
+		return v
+	case strings.Contains(v, `"`) && strconv.CanBackquote(v):
+		return "`" + v + "`"
 	}
-	fmt.Fprintf(b, " %s=%s", a.Key, v)
+	return strconv.Quote(v)
 }
 
 func (h handler) WithAttrs(attrs []slog.Attr) slog.Handler {

@@ -24,6 +24,8 @@ var badValues = []struct {
 	says []string
 }{
 	{`urls = []`, []string{"http://127.0.0.1:9000"}},
+	{"token = \"t\"\nusername = \"u\"", []string{"username", "one of them"}},
+	{"password = \"p\"", []string{"username"}},
 	{`urls = ["ftp://x"]`, []string{"ftp", "http"}},
 	{`sf_dir = ""`, []string{"write where"}},
 	{`sender_id = "a b"`, []string{`"a b"`, "letters"}},
@@ -95,7 +97,7 @@ func inError(option string) string {
 }
 
 // anything are the options that may have any value.
-const anything = " token username password tls_ca tls_key tls_key_pwd tls_server_name insecure_skip_verify tls_enable " +
+const anything = " username tls_ca tls_key tls_key_pwd tls_server_name insecure_skip_verify tls_enable " +
 	"use_system_proxy drain_orphans exactly_once table_prefix table_tag merge_rows "
 
 func TestEveryOptionHasABadValueOrMayBeAnything(t *testing.T) {
@@ -147,6 +149,7 @@ func TestRowOptionsChangeWhatIsStored(t *testing.T) {
 	for option, want := range map[string]map[string]any{
 		`symbol_include = ["host"]`:         {"host": sym("a"), "id": "7", "n": int64(1), "b": true},
 		`symbol_exclude = ["i*"]`:           {"host": sym("a"), "id": "7", "n": int64(1), "b": true},
+		`symbol_include = ["{host,x}"]`:     {"host": sym("a"), "id": "7", "n": int64(1), "b": true},
 		`symbol_include = []`:               {"host": sym("a"), "id": sym("7"), "n": int64(1), "b": true},
 		`integers_as = "double"`:            {"host": sym("a"), "id": sym("7"), "n": 1.0, "b": true},
 		`bool_type = "long"`:                {"host": sym("a"), "id": sym("7"), "n": int64(1), "b": int64(1)},

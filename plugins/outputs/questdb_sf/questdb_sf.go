@@ -171,6 +171,7 @@ func (o *Output) Write(metrics []telegraf.Metric) (err error) {
 }
 
 func (o *Output) write(in *intake.Intake, metrics []telegraf.Metric) error {
+	before := changesOf(in.Counts())
 	in.Reset()
 	in.Expect(len(metrics))
 	for _, m := range metrics {
@@ -178,7 +179,11 @@ func (o *Output) write(in *intake.Intake, metrics []telegraf.Metric) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(o.SFAppendDeadline))
 	defer cancel()
-	return in.Commit(ctx)
+	if err := in.Commit(ctx); err != nil {
+		return err
+	}
+	o.stats.stored(before, changesOf(in.Counts()))
+	return nil
 }
 
 // panicError logs the stack of the first panic only: Telegraf tries the same

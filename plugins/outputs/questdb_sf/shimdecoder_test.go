@@ -15,7 +15,7 @@ import (
 
 // Telegraf's shim reads a block with another decoder than Telegraf itself.
 func TestTheDecoderOfTheShimReadsEveryKindOfOption(t *testing.T) {
-	text := block("https://127.0.0.1:9000", "/x", `password = "secret"`, `tls_ca = "/ca.pem"`, `insecure_skip_verify = true`,
+	text := block("https://127.0.0.1:9000", "/x", `username = "u"`, `password = "secret"`, `tls_ca = "/ca.pem"`, `insecure_skip_verify = true`,
 		`http_proxy_url = "http://proxy:3128"`, `ram_max_bytes = "64MiB"`, `lock_timeout = "3s"`, `sender_pool_max = 2`,
 		`symbol_exclude = ["id*"]`, `exactly_once = true`, `table_prefix = "p_"`)
 	o := questdb_sf.New()

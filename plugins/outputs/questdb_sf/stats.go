@@ -8,6 +8,7 @@ import (
 
 	"github.com/influxdata/telegraf/selfstat"
 
+	"github.com/questdb-sf/questdb_sf/internal/mapping"
 	"github.com/questdb-sf/questdb_sf/internal/store"
 	"github.com/questdb-sf/questdb_sf/sfpool"
 )
@@ -18,6 +19,14 @@ type view struct {
 	now     time.Time
 	full    time.Duration // since the block was connected: see backpressure
 	dropped int64         // metrics that Telegraf's buffer had to drop, ever
+	changes               // since the block was connected
+}
+
+// changes are what the mapping did to the metrics that were stored.
+type changes struct{ altered, leftOut, merged int64 }
+
+func changesOf(c mapping.Counts) changes {
+	return changes{altered: c.Clamped + c.Shifted + c.Replaced, leftOut: c.Excess, merged: c.Merged}
 }
 
 // sum adds up disk and RAM.
@@ -36,7 +45,8 @@ func total(name string, f func(*sfpool.Stats) int64) field[view] {
 
 // fields are those of the measurement internal_questdb_sf. The ledger (rows)
 // counts since the slots were made; bytes, connections and times since the store
-// was opened. Blocks that share a store show the same values.
+// was opened. Blocks that share a store show the same values, but for
+// store_full_ns and the last four, which are a block's own.
 var fields = []field[view]{
 	total("rows_appended", func(s *sfpool.Stats) int64 { return s.Accepted }),
 	total("rows_acked", func(s *sfpool.Stats) int64 { return s.Acked }),
@@ -63,6 +73,9 @@ var fields = []field[view]{
 	{"rows_moved_from_ram", func(v *view) int64 { return v.Moved }},
 	{"rows_lost_in_ram", func(v *view) int64 { return v.RAMStats.Gone }},
 	{"metrics_dropped_before_store", func(v *view) int64 { return v.dropped }},
+	{"values_altered", func(v *view) int64 { return v.altered }},
+	{"values_left_out", func(v *view) int64 { return v.leftOut }},
+	{"rows_merged", func(v *view) int64 { return v.merged }},
 }
 
 // slotFields are those with the tag slot.
@@ -110,6 +123,17 @@ type statistics struct {
 	mu    sync.Mutex                 // guards what stands below it and the collector
 	stats map[string][]selfstat.Stat // by slot, "" is the store; nil while closed
 	timer *time.Timer                // only while it is to fire
+	sum   changes
+}
+
+// stored adds the changes to a batch, given those of all batches before and after
+// it: a batch that is tried again counts once.
+func (s *statistics) stored(before, after changes) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sum.altered += after.altered - before.altered
+	s.sum.leftOut += after.leftOut - before.leftOut
+	s.sum.merged += after.merged - before.merged
 }
 
 // start shows the first numbers.
@@ -135,6 +159,7 @@ func (s *statistics) update() {
 		return
 	}
 	v := s.look()
+	v.changes = s.sum
 	show(s, "", fields, &v)
 	for i := range v.Slots {
 		show(s, v.Slots[i].Name, slotFields, &v.Slots[i])

@@ -3,6 +3,7 @@
 package questdb_sf_test
 
 import (
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/questdb-sf/questdb_sf/plugins/outputs/questdb_sf"
+	"github.com/questdb-sf/questdb_sf/sfpool"
 	"github.com/questdb-sf/questdb_sf/testutil/qwpserver"
 )
 
@@ -74,6 +76,38 @@ func TestRowsInRAMAreShown(t *testing.T) {
 	require.Equal(t, int64(10), stat(t, "rows_appended"))
 }
 
+func TestWhatTheMappingHadToAlterIsShownOncePerBatch(t *testing.T) {
+	o := output(t, dead(t.TempDir(), `merge_rows = true`, `max_columns_per_table = 3`))
+	ro := running(t, o, "memory")
+	batch := []telegraf.Metric{
+		metric.New("m", map[string]string{"host": "a"}, map[string]interface{}{"a": uint64(math.MaxUint64), "b": "nul \x00"}, at),
+		metric.New("m", map[string]string{"host": "a"}, map[string]interface{}{"c": 1}, at),
+		metric.New("n", map[string]string{"host": "a"}, map[string]interface{}{"a": int64(math.MinInt64)}, at),
+		metric.New("n", map[string]string{"host": "a"}, map[string]interface{}{"b": 1}, at),
+	}
+	require.NoError(t, ro.Output.Write(batch))
+	for field, want := range map[string]int64{"values_altered": 3, "values_left_out": 1, "rows_merged": 2} {
+		require.Equal(t, want, stat(t, field), field)
+	}
+}
+
+func TestABatchThatIsTriedAgainCountsOnce(t *testing.T) {
+	o := output(t, dead(t.TempDir(), tiny[:5]...))
+	ro := running(t, o, "memory")
+	m := wide(1)
+	m.AddField("u", uint64(math.MaxUint64))
+	stored := int64(0)
+	for full := 0; full < 3; {
+		if err := ro.Output.Write([]telegraf.Metric{m}); err != nil {
+			require.ErrorIs(t, err, sfpool.ErrStoreFull)
+			full++
+			continue
+		}
+		stored++
+	}
+	require.Equal(t, stored, stat(t, "values_altered"))
+}
+
 func TestStatisticsAreGoneAfterCloseButTelegrafsOwnStay(t *testing.T) {
 	o := output(t, dead(t.TempDir()))
 	ro := running(t, o, "memory")
@@ -99,8 +133,9 @@ func TestStatisticsGoOnWhileRowsArePending(t *testing.T) {
 		require.NoError(t, o.Init())
 		require.NoError(t, o.Connect())
 		t.Cleanup(func() { _ = o.Close() })
-		require.NoError(t, o.Write([]telegraf.Metric{metric.New("m", nil, map[string]interface{}{"id": 1}, time.Now())}))
+		require.NoError(t, o.Write([]telegraf.Metric{metric.New("m", nil, map[string]interface{}{"id": 1}, time.Now().AddDate(-2, 0, 0))}))
 		before := stat(t, "oldest_pending_age_ns")
+		require.Less(t, before, int64(time.Second), "since it was stored, whatever its own time")
 		time.Sleep(time.Minute + time.Millisecond)
 		synctest.Wait()
 		require.GreaterOrEqual(t, stat(t, "oldest_pending_age_ns")-before, int64(time.Minute))

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/influxdata/telegraf/config"
@@ -52,7 +53,7 @@ func (o *Output) poolConfig() (sfpool.Config, error) {
 		ExactlyOnce:          o.ExactlyOnce,
 		Logger:               o.Logger,
 	}
-	err := cmp.Or(o.checkValues(), o.checkDurations(), o.parseWords(&cfg), o.checkTLS())
+	err := cmp.Or(o.checkValues(), o.checkCredentials(), o.checkDurations(), o.parseWords(&cfg), o.checkTLS())
 	if err != nil {
 		return cfg, err
 	}
@@ -108,6 +109,19 @@ func (o *Output) checkValues() error {
 		return fmt.Errorf("ram_max_bytes %d is too small: use at least two segments, %d", o.RAMMaxBytes, 2*o.SFMaxSegmentBytes)
 	case o.MaxColumnsPerTable < 0:
 		return fmt.Errorf("max_columns_per_table %d is too small: use at least 1, or 0 for no limit", o.MaxColumnsPerTable)
+	}
+	return nil
+}
+
+// checkCredentials looks at which of them are set. What they are is known when a
+// connection is made.
+func (o *Output) checkCredentials() error {
+	token, username, password := !o.Token.Empty(), !o.Username.Empty(), !o.Password.Empty()
+	switch {
+	case token && (username || password):
+		return errors.New("token, and username or password, are set: keep one of them")
+	case password && !username:
+		return errors.New("password is set without username: write both")
 	}
 	return nil
 }
@@ -219,9 +233,12 @@ func (o *Output) symbols() (func(column string) bool, error) {
 func columnPatterns(option string, tags []string) (columns []string, _ error) {
 	for _, tag := range tags {
 		if _, err := filter.Compile([]string{tag}); err != nil {
-			return nil, fmt.Errorf("%s %q is a pattern that cannot be read (%w): use names, *, ? and [a-z]", option, tag, err)
+			return nil, fmt.Errorf("%s %q is a pattern that cannot be read (%w): use names, *, ?, [a-z] and {a,b}", option, tag, err)
 		}
 		columns = append(columns, mapping.Pattern(tag))
+	}
+	if len(columns) == 1 && strings.Contains(columns[0], "{") {
+		columns = append(columns, "/*") // no column is called so; {a,b} alone would be no pattern
 	}
 	return columns, nil
 }
