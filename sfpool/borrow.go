@@ -206,7 +206,7 @@ func (p *Pool) ails(index int, err error) bool {
 	p.nudge()
 	if !pl.said {
 		pl.said = true
-		p.say(slog.LevelWarn, "a slot cannot be used now; the pool goes on with the others", "slot", p.slotName(index), "error", err)
+		p.sayOpened(slog.LevelWarn, "a slot cannot be used now; the pool goes on with the others", "slot", p.slotName(index), "error", err)
 	}
 	return true
 }

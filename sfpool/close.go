@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/questdb-sf/questdb_sf/internal/link"
 	"github.com/questdb-sf/questdb_sf/internal/sender"
 )
 
@@ -36,6 +37,9 @@ func (p *Pool) close(ctx context.Context) error {
 	p.gather(ctx)
 	p.drain(ctx)
 	err := p.retireAll()
+	if l, ok := p.link.(*link.Link); ok {
+		l.CloseIdle() // of questions about tables
+	}
 	if p.letters != nil {
 		err = errors.Join(err, safely("close of the dead letters", p.letters.Close))
 	}

@@ -87,9 +87,14 @@ func (p *Pool) withdraw(ctx context.Context, index int) (m *member, err error) {
 }
 
 // takesLeave gives a sender whose server answers a moment to empty its slot: then
-// nothing has to be moved, and nothing goes out twice. One that does is idle again.
+// nothing has to be moved, and nothing goes out twice. One that does is idle
+// again. Where ctx has a deadline the moment is short: the time is for the move.
 func (p *Pool) takesLeave(ctx context.Context, m *member) bool {
-	ctx, cancel := context.WithTimeout(ctx, leaveGrace)
+	grace := leaveGrace
+	if end, ok := ctx.Deadline(); ok {
+		grace = min(grace, time.Until(end)/4)
+	}
+	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
 	if v, err := m.look(); err != nil || !v.conn.Connected {
 		return false

@@ -135,6 +135,24 @@ func TestRowsThatTheServerTakesMeanwhileAreNotMoved(t *testing.T) {
 	})
 }
 
+// Who is in a hurry, as at the end of the process, has the rows on disk in time
+// though a server keeps him waiting.
+func TestAServerThatDoesNotAnswerDoesNotUseUpTheTimeForAMove(t *testing.T) {
+	inTime(t, func(t *testing.T, b *bed, _ *script) {
+		mv := newMoving(t, b)
+		mv.srv.mu.Lock()
+		mv.srv.down, mv.srv.mute = false, true
+		mv.srv.mu.Unlock()
+		time.Sleep(time.Minute) // past the backoff
+		ctx, cancel := context.WithTimeout(context.Background(), leaveGrace)
+		defer cancel()
+		if rows, err := mv.ram.MoveTo(ctx, mv.disk); rows != 4 || err != nil || ctx.Err() != nil {
+			t.Errorf("%d rows moved, %v, %v", rows, err, ctx.Err())
+		}
+		mv.pending(t, 0, 4)
+	})
+}
+
 func TestFramesLargerThanOneMoveArriveWhole(t *testing.T) {
 	inTime(t, func(t *testing.T, b *bed, _ *script) {
 		mv := newMoving(t, b)

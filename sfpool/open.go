@@ -183,7 +183,8 @@ type TargetError struct {
 }
 
 func (e *TargetError) Error() string {
-	return fmt.Sprintf("slot %s holds rows for %s, not for %s: they are kept until a pool with that destination drains them",
+	return fmt.Sprintf("slot %s holds rows for %s, not for %s: they are kept until a pool with that destination drains them; "+
+		"with another sender_id this one has slots of its own",
 		e.Dir, inline(e.Has), inline(e.Want))
 }
 

@@ -51,8 +51,10 @@ type Pool struct {
 	hired     int       // builds under way for waiters
 	tasks     int       // goroutines of the pool
 	changed   chan struct{}
-	closed    bool // Close has begun
-	gone      bool // Close has closed what was home; late comers close at once
+	early     []note // to be logged once Open has succeeded
+	announced bool   // it has, and said so
+	closed    bool   // Close has begun
+	gone      bool   // Close has closed what was home; late comers close at once
 	closeErrs []error
 	clinging  []*cling // closed orphans whose lock is still held
 	notes     []note   // to be logged after mu
@@ -247,6 +249,16 @@ func (p *Pool) say(level slog.Level, text string, args ...any) {
 	p.notes = append(p.notes, note{level, text, args})
 }
 
+// sayOpened is say for a pool that has opened: one that cannot be is tried again
+// and again, and its error says why. WARNING: the caller must hold mu.
+func (p *Pool) sayOpened(level slog.Level, text string, args ...any) {
+	if p.announced {
+		p.say(level, text, args...)
+	} else {
+		p.early = append(p.early, note{level, text, args})
+	}
+}
+
 // unlock releases mu and says what there is to say.
 func (p *Pool) unlock() {
 	notes := p.notes
@@ -317,6 +329,11 @@ func (p *Pool) announce(context.Context) error {
 		"durability", p.cfg.Durability.String(), "promise", promise,
 		"sf_max_total_bytes", p.budget.Max(),
 		"pending_rows_in_open_slots", p.Stats().Pending, "slots_to_recover", p.toRecover())
+	p.mu.Lock()
+	defer p.unlock()
+	p.announced = true
+	p.notes = append(p.notes, p.early...)
+	p.early = nil
 	return nil
 }
 

@@ -13,6 +13,9 @@ type Stats struct {
 	// earlier run is opened. Orphans are not counted here. Gone are rows that left otherwise: evicted,
 	// quarantined, or lost in a wound.
 	Accepted, Acked, Pending, DeadLettered, Gone int64
+	// Rejected of the DeadLettered never were in a slot: see Batch.Reject. They
+	// count since the pool was opened.
+	Rejected int64
 	// Evicted + Quarantined + Unknown = Gone; Unknown are those lost in a wound.
 	Evicted, Quarantined, Unknown int64
 	// PendingBytes are the bytes of frames not acked. StoreBytes are the segment
@@ -25,9 +28,9 @@ type Stats struct {
 	// HeldRows of the pending ones wait for their tables: see TableCreate and
 	// ExactlyOnce.
 	HeldRows int64
-	// OldestPending is about the earliest time of a pending row, the one that the
-	// row itself has: the earliest in the oldest segment of a slot with pending rows.
-	// Zero if there is none.
+	// OldestPending is when the oldest pending row was stored, to a second or a
+	// small part of its age. For rows from before the pool was opened it is about the
+	// earliest time that such a row itself has. Zero if nothing is pending.
 	OldestPending time.Time
 	// Full is set while a slot found no room for its last batch.
 	Full bool
@@ -66,7 +69,7 @@ type SlotStats struct {
 // Stats returns a snapshot. It does no I/O.
 func (p *Pool) Stats() Stats {
 	dead := p.deadLettered.Load()
-	st := Stats{Accepted: dead, DeadLettered: dead}
+	st := Stats{Accepted: dead, DeadLettered: dead, Rejected: dead}
 	if p.budget != nil {
 		st.StoreBytes, st.MaxBytes = p.budget.Used(), p.budget.Max()
 	}

@@ -40,3 +40,30 @@ func TestASlotWhoseFileIsGoneTakesNoMoreRows(t *testing.T) {
 		t.Errorf("append: %v, state %v", err, s.Err())
 	}
 }
+
+// The files are open and can be written and synced: without a name nobody finds
+// them again.
+func TestRowsAreNotTakenIntoADirectoryThatWasRemoved(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "slot-0")
+	s, err := slot.Open(slot.Options{Dir: dir, Durability: slot.Flush, SegmentBytes: 4096, MaxBytes: 1 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		tx, err := s.Reserve(context.Background(), []int{3})
+		if err == nil {
+			err = errors.Join(tx.Append(slot.Frame{Bytes: []byte("abc"), Rows: 1}), tx.Sync())
+			_ = tx.Rollback()
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			t.Fatalf("error %v", err)
+		}
+	}
+	if s.Err() == nil || s.Stats().Pending != 0 {
+		t.Errorf("state %v, stats %+v", s.Err(), s.Stats())
+	}
+}

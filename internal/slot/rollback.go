@@ -40,7 +40,9 @@ func (s *Slot) heal() error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failure = nil
+	if !s.fatal {
+		s.failure = nil
+	}
 	return nil
 }
 

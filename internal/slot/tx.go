@@ -4,7 +4,9 @@ package slot
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
@@ -372,7 +374,18 @@ func (t *Tx) boundUnsynced() error {
 // otherwise. After an error the Tx can only be rolled back.
 func (t *Tx) Sync() error {
 	if t.err == nil && t.s.o.Durability == Flush && t.dirty {
-		t.err = t.sync(t.current())
+		if t.err = t.sync(t.current()); t.err == nil {
+			t.err = t.s.hasName(t.current().seg)
+		}
 	}
 	return t.err
+}
+
+// hasName looks, once a sync, whether the file of a segment was removed: it can be
+// written and synced all the same, but nobody would find it again.
+func (s *Slot) hasName(g *segment) error {
+	if _, err := s.o.FS.Stat(s.path(g.name)); errors.Is(err, fs.ErrNotExist) {
+		return s.fail(err, true)
+	}
+	return nil
 }

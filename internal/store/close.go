@@ -11,8 +11,8 @@ import (
 	"github.com/questdb-sf/questdb_sf/sfpool"
 )
 
-// rescueTimeout bounds the last attempt to move rows from RAM to a disk that
-// works again.
+// rescueTimeout bounds each of two steps: to open a disk that may work again, and
+// to move rows there from RAM.
 const rescueTimeout = 2 * time.Second
 
 // LostError says how many rows were lost with the RAM.
@@ -32,6 +32,9 @@ func (s *shared) lostError(rows int64) error { return &LostError{Dir: s.set.Pool
 func (s *shared) close(ctx context.Context) error {
 	s.shut()
 	err := s.waitTasks()
+	if err == nil {
+		s.lastTry()
+	}
 	s.rescue()
 	disk, ram := s.takePools()
 	diskErr := make(chan error, 1)
@@ -73,6 +76,41 @@ func (s *shared) rescue() {
 	}
 }
 
+// lastTry opens the disk if rows would be lost with the RAM: it may have come back
+// since it was tried. A disk that hangs is left behind.
+func (s *shared) lastTry() {
+	ctx, cancel := context.WithTimeout(context.Background(), rescueTimeout)
+	defer cancel()
+	s.mu.Lock()
+	needed := s.disk == nil && s.ram != nil && s.ram.Stats().Pending > 0
+	s.mu.Unlock()
+	if !needed {
+		return
+	}
+	tried := make(chan struct{})
+	go func() {
+		defer close(tried)
+		p, err := sfpool.Open(ctx, s.set.Pool)
+		if err == nil && !s.inTime(p) {
+			_ = p.Close(ctx)
+		}
+	}()
+	select {
+	case <-tried:
+	case <-ctx.Done():
+	}
+}
+
+// inTime puts a pool on disk in its place, unless close has gone on.
+func (s *shared) inTime(p *sfpool.Pool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.taken {
+		s.disk = p
+	}
+	return !s.taken
+}
+
 // errNoPair says that there are not both pools, one in RAM and one on disk.
 var errNoPair = errors.New("there is no pool to move rows to")
 
@@ -80,7 +118,7 @@ var errNoPair = errors.New("there is no pool to move rows to")
 func (s *shared) takePools() (disk, ram *sfpool.Pool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	disk, ram = s.disk, s.ram
+	disk, ram, s.taken = s.disk, s.ram, true
 	s.disk, s.ram = nil, nil
 	if disk != nil {
 		s.counts.failing = disk

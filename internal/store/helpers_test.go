@@ -178,3 +178,10 @@ func (l *logBuffer) said(t testing.TB, text string, n int) {
 		t.Errorf("%q was said %d times, want %d:\n%s", text, got, n, l.buf.String())
 	}
 }
+
+// lines counts what was logged.
+func (l *logBuffer) lines() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.buf.String(), "\n")
+}

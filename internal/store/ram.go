@@ -58,9 +58,29 @@ func (s *shared) startReturn() {
 	s.returning = cancel
 	s.tasks.Go(func() {
 		defer cancel()
-		for pause(ctx, s.set.Retry) && !s.toDisk(ctx) {
+		for pause(ctx, s.nextTry()) && !s.toDisk(ctx) {
 		}
 	})
+}
+
+// nextTry returns how long to wait with the next try at the disk.
+func (s *shared) nextTry() time.Duration {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.wait
+}
+
+// slowDown has a disk that opens and fails soon after tried less and less, down to
+// each twentieth time: every try costs work, and lines in the log. One that does
+// not even open is tried at every Retry.
+func (s *shared) slowDown() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Since(s.back) < 10*s.set.Retry {
+		s.wait = min(2*s.wait, 20*s.set.Retry)
+	} else {
+		s.wait = s.set.Retry
+	}
 }
 
 // pause waits; false when ctx ends before.
@@ -86,13 +106,24 @@ func (s *shared) toDisk(ctx context.Context) (done bool) {
 	}
 	rows, err := s.moveOut(ctx)
 	if err != nil {
-		if ctx.Err() == nil && s.isNews(err.Error()) {
-			s.set.Log.Warn("rows go to sf_dir again, but not all that RAM holds could be moved there yet",
-				"sf_dir", s.set.Pool.Dir, "rows_moved", rows, "error", err)
-		}
+		s.notMoved(ctx, rows, err)
 		return false
 	}
 	return s.leaveRAM(ctx)
+}
+
+// notMoved goes back to RAM if the disk has failed again, or tells once, whatever
+// the numbers in the error, what else keeps rows there.
+func (s *shared) notMoved(ctx context.Context, rows int64, err error) {
+	means, disk := diskFault(err), s.now()
+	switch {
+	case ctx.Err() != nil:
+	case means != "":
+		s.swap(disk, means, err)
+	case s.isNews("not moved"):
+		s.set.Log.Warn("rows go to sf_dir again, but not all that RAM holds could be moved there yet",
+			"sf_dir", s.set.Pool.Dir, "rows_moved", rows, "error", err)
+	}
 }
 
 // reopenDisk opens the pool on disk unless it is open.
@@ -104,13 +135,27 @@ func (s *shared) reopenDisk(ctx context.Context) error {
 	}
 	defer func() { <-s.opening }()
 	s.mu.Lock()
-	open := s.disk != nil
+	open, leaving := s.disk != nil, s.counts.failing != nil
 	s.mu.Unlock()
-	if open {
+	switch {
+	case open:
 		return nil
+	case leaving:
+		return errLeaving
 	}
-	return s.tryDisk(ctx)
+	err := s.tryDisk(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		s.wait = s.set.Retry
+	} else {
+		s.back = time.Now()
+	}
+	return err
 }
+
+// errLeaving says that the pool that has failed still has the directory.
+var errLeaving = errors.New("the pool that has failed there is still being closed")
 
 // moveOut moves what RAM holds to the disk, once nobody adds to it any more.
 func (s *shared) moveOut(ctx context.Context) (rows int64, err error) {
@@ -137,11 +182,11 @@ func (s *shared) leaveRAM(ctx context.Context) (done bool) {
 	if ram == nil {
 		return false
 	}
+	s.set.Log.Info("sf_dir can be used again: rows go to disk, and what RAM held was moved there or sent",
+		"sf_dir", s.set.Pool.Dir, "rows_moved", rows)
 	if err := s.closeRAM(context.Background(), ram); err != nil {
 		s.set.Log.Warn("the pool in RAM was not closed in order", "error", err)
 	}
-	s.set.Log.Info("sf_dir can be used again: rows go to disk, and what RAM held was moved there or sent",
-		"sf_dir", s.set.Pool.Dir, "rows_moved", rows)
 	return true
 }
 
@@ -162,7 +207,7 @@ func (s *shared) dropRAM(ctx context.Context) (ram *sfpool.Pool, rows int64) {
 	c := &s.counts
 	ram, rows = s.ram, c.moved-c.told
 	c.leaving, c.told = ram, c.moved
-	s.ram, s.returning, s.said = nil, nil, ""
+	s.ram, s.returning, s.said = nil, nil, nil
 	return ram, rows
 }
 
@@ -192,6 +237,7 @@ func (s *shared) swap(p *sfpool.Pool, means string, cause error) bool {
 	failed := s.disk == p
 	s.mu.Unlock()
 	if failed {
+		s.slowDown()
 		if err := s.toRAM(means, cause); err != nil {
 			s.sayFailure(err)
 			return false

@@ -152,7 +152,7 @@ func TestADiskThatHasNoRoomForAllKeepsTheRestInRAM(t *testing.T) {
 		st := opened(t, d.settings())
 		do(t, put(t, st, 5))
 		d.fails(syscall.ENOSPC, segmentWrites) // opens, and takes no frame
-		time.Sleep(time.Minute)
+		time.Sleep(45 * time.Second)
 		wants(t, st, 0, 5, false)
 		d.log.said(t, "not all that RAM holds could be moved", 1)
 		d.fails(nil, nil)
@@ -169,9 +169,9 @@ func TestADiskThatFailsAgainWhileRowsAreMovedLosesNone(t *testing.T) {
 		do(t, put(t, st, 5))
 		d.fails(syscall.EIO, segmentWrites)
 		time.Sleep(31 * time.Second) // on disk again, and nothing can be moved
-		wants(t, st, 0, 5, false)
+		wants(t, st, 0, 5, true)
 		d.fails(syscall.EIO, nil)
-		do(t, put(t, st, 2)) // fails there, and goes to the RAM that is still there
+		do(t, put(t, st, 2)) // goes to the RAM that is still there
 		wants(t, st, 0, 7, true)
 		d.fails(nil, nil)
 		time.Sleep(time.Minute)
@@ -288,4 +288,128 @@ func TestADiskThatHangsDoesNotHoldUpTheEndForEver(t *testing.T) {
 		close(hangs)
 		synctest.Wait()
 	})
+}
+
+// It opens each time, and fails at the first row: an outage of the disk each half
+// minute, and of the server in each pool.
+func TestADiskThatOpensAndTakesNoRowIsTriedLessAndLess(t *testing.T) {
+	inTime(t, func(t *testing.T, d *disk) {
+		st := opened(t, d.settings())
+		d.fails(syscall.EIO, segmentWrites)
+		for range 6 * 60 {
+			do(t, put(t, st, 1))
+			time.Sleep(10 * time.Second)
+		}
+		if n := d.log.lines(); n > 9*8 { // without the rule some 640
+			t.Errorf("%d lines in an hour:\n%s", n, &d.log.buf)
+		}
+		d.fails(nil, nil)
+		time.Sleep(10 * time.Minute)
+		openAllSlots(t, st)
+		wants(t, st, 360, 0, false)
+		do(t, put(t, st, 1))
+		time.Sleep(10 * time.Minute)
+		d.fails(syscall.EIO, nil)
+		do(t, put(t, st, 1))
+		d.fails(nil, nil)
+		time.Sleep(31 * time.Second) // as after a first failure
+		wants(t, st, 362, 0, false)
+	})
+}
+
+// A disk that has come back since it was last tried saves what RAM holds.
+func TestTheDiskIsTriedOnceMoreAtTheEnd(t *testing.T) {
+	inTime(t, func(t *testing.T, d *disk) {
+		d.fails(syscall.EROFS, nil)
+		st := opened(t, d.settings())
+		do(t, put(t, st, 5))
+		time.Sleep(10 * time.Second)
+		d.fails(nil, nil)
+		do(t, st.Release(context.Background()))
+		if s := st.Stats(); s.Pending != 5 || s.Moved != 5 || s.LostRAM != 0 {
+			t.Errorf("stats %+v", s)
+		}
+		wants(t, opened(t, d.settings()), 5, 0, false) // released, and recovered
+	})
+}
+
+// The last try hangs: then the rows are lost, but not the end.
+func TestADiskThatHangsAtTheLastTryDoesNotHoldUpTheEnd(t *testing.T) {
+	inTime(t, func(t *testing.T, d *disk) {
+		d.fails(syscall.EIO, nil)
+		st := opened(t, d.settings())
+		do(t, put(t, st, 2))
+		hangs := make(chan struct{})
+		d.fails(syscall.EIO, func(vfstest.Op) bool { <-hangs; return false })
+		began := time.Now()
+		var lost *store.LostError
+		if err := st.Release(context.Background()); !errors.As(err, &lost) || lost.Rows != 2 {
+			t.Errorf("error %v", err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		close(hangs)
+		time.Sleep(time.Minute)
+		wants(t, opened(t, d.settings()), 0, 0, false) // and its lock is free
+	})
+}
+
+// The lock is ours, and so are the files that the old pool puts in order.
+func TestTheDiskIsNotOpenedWhileTheFailedPoolIsBeingClosed(t *testing.T) {
+	inTime(t, func(t *testing.T, d *disk) {
+		s := d.settings()
+		s.Retry = 100 * time.Millisecond
+		st := opened(t, s)
+		do(t, put(t, st, 1))
+		_, release, err := st.Pool() // another block is at it
+		do(t, err)
+		d.fails(syscall.EIO, nil)
+		do(t, put(t, st, 2))
+		d.fails(nil, nil)
+		time.Sleep(2 * time.Second)
+		wants(t, st, 1, 2, true)
+		release()
+		time.Sleep(time.Minute)
+		wants(t, st, 3, 0, false)
+		d.log.said(t, "already in use by another process", 0)
+	})
+}
+
+// The slots do not count them: they never were there.
+func TestDeadLettersAreCountedThroughEveryChangeOfPools(t *testing.T) {
+	inTime(t, func(t *testing.T, d *disk) {
+		st := opened(t, d.settings())
+		for n := range int64(3) {
+			do(t, reject(t, st))
+			d.fails(syscall.EIO, nil)
+			do(t, put(t, st, 1)) // to RAM
+			time.Sleep(15 * time.Second)
+			wants(t, st, n, 1, true)
+			d.fails(nil, nil)
+			time.Sleep(20 * time.Minute)
+			wants(t, st, n+1, 0, false)
+			if s := st.Stats(); s.DeadLettered != n+1 || s.Accepted != 2*(n+1) {
+				t.Errorf("stats %+v", s)
+			}
+		}
+		do(t, st.Release(context.Background()))
+		if s := st.Stats(); s.DeadLettered != 3 || s.Accepted != 6 {
+			t.Errorf("stats at the end %+v", s)
+		}
+	})
+}
+
+// reject stores a row that can never be sent.
+func reject(t testing.TB, st *store.Store) error {
+	t.Helper()
+	p, release, err := st.Pool()
+	do(t, err)
+	defer release()
+	s, err := p.Borrow(context.Background())
+	do(t, err)
+	defer s.Return()
+	batch := p.NewBatch()
+	batch.Reject(&sfpool.Row{Table: "t"}, "a reason of the test")
+	return s.Flush(context.Background(), batch)
 }

@@ -35,6 +35,7 @@ func (r *registry) share(s Settings) (*shared, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sf_dir %s: %w", s.Pool.Dir, err)
 	}
+	dir = resolved(dir)
 	k := key{dir, s.Pool.SenderID}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -47,6 +48,19 @@ func (r *registry) share(s Settings) (*shared, error) {
 	}
 	sh.holders++
 	return sh, nil
+}
+
+// resolved follows symbolic links as far as the path exists: one directory is one
+// store under whatever name.
+func resolved(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	parent := filepath.Dir(path)
+	if parent == path {
+		return path
+	}
+	return filepath.Join(resolved(parent), filepath.Base(path))
 }
 
 // leave takes a holder off, and says whether it was the last.

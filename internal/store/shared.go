@@ -41,16 +41,19 @@ type shared struct {
 	changed   chan struct{}        // closed and replaced when somebody releases
 	returning context.CancelFunc   // ends the return to disk; nil while there is none
 	closed    bool
-	tried     time.Time // when the disk was last tried in vain
-	failure   error     // of that try
-	said      string    // the trouble that was logged last; "" in health
+	taken     bool            // close has taken the pools out of their places
+	tried     time.Time       // when the disk was last tried in vain
+	failure   error           // of that try
+	said      map[string]bool // of the present trouble, what was logged; nil in health
+	wait      time.Duration   // before the next try at the disk
+	back      time.Time       // when it was opened in place of RAM last
 	counts    counts
 }
 
 func newShared(k key, s Settings) *shared {
 	return &shared{
 		key: k, set: s, opening: make(chan struct{}, 1),
-		users: map[*sfpool.Pool]int{}, changed: make(chan struct{}),
+		users: map[*sfpool.Pool]int{}, changed: make(chan struct{}), wait: s.Retry,
 	}
 }
 
@@ -205,25 +208,31 @@ func (s *shared) sayFailure(err error) {
 		"sf_dir", s.set.Pool.Dir, "error", err)
 }
 
-// isNews notes the present trouble, and says whether it is another than the one
-// that was logged last.
+// isNews says whether the present trouble has to be logged: each reason once, and
+// not too many where each time it is another.
 func (s *shared) isNews(text string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.said == text {
+	if s.said[text] || len(s.said) == maxSaid {
 		return false
 	}
-	s.said = text
+	if s.said == nil {
+		s.said = map[string]bool{}
+	}
+	s.said[text] = true
 	return true
 }
+
+// maxSaid bounds what one trouble adds to the log.
+const maxSaid = 8
 
 // sayHealth ends a trouble that was logged.
 func (s *shared) sayHealth() {
 	s.mu.Lock()
-	said := s.said
-	s.said = ""
+	said := len(s.said) > 0
+	s.said = nil
 	s.mu.Unlock()
-	if said != "" {
+	if said {
 		s.set.Log.Info("the store is open now", "sf_dir", s.set.Pool.Dir)
 	}
 }

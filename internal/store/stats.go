@@ -44,6 +44,7 @@ func (s *shared) stats() Stats {
 	if p := cmp.Or(s.disk, c.failing); p != nil {
 		st.Stats = p.Stats()
 		addTraffic(&st.Stats, &c.disk)
+		addRejected(&st.Stats, &c.disk)
 	}
 	past := c.ram
 	for _, p := range []*sfpool.Pool{c.leaving, s.ram} {
@@ -67,6 +68,7 @@ func addLedger(sum, more *sfpool.Stats) {
 	sum.Accepted += more.Accepted
 	sum.Acked += more.Acked
 	sum.DeadLettered += more.DeadLettered
+	sum.Rejected += more.Rejected
 	sum.Evicted += more.Evicted
 	sum.Quarantined += more.Quarantined
 	sum.Unknown += more.Unknown
@@ -81,6 +83,13 @@ func addTraffic(sum, more *sfpool.Stats) {
 	sum.Refusals += more.Refusals
 }
 
+// addRejected adds the dead letters that no slot counts.
+func addRejected(sum, more *sfpool.Stats) {
+	sum.Rejected += more.Rejected
+	sum.DeadLettered += more.Rejected
+	sum.Accepted += more.Rejected
+}
+
 // retireDisk keeps the last figures of a pool on disk that is closed.
 func (s *shared) retireDisk(p *sfpool.Pool) {
 	last := p.Stats()
@@ -88,6 +97,7 @@ func (s *shared) retireDisk(p *sfpool.Pool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	addTraffic(&last, &s.counts.disk)
+	addRejected(&last, &s.counts.disk)
 	s.counts.disk = last
 	if s.counts.failing == p {
 		s.counts.failing = nil

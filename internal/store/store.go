@@ -28,7 +28,8 @@ type Settings struct {
 	RAM bool
 	// RAMMaxBytes caps that RAM. Default 32 MiB, at least two segments.
 	RAMMaxBytes int64
-	// Retry is the time between two tries at the disk meanwhile. Default 30s.
+	// Retry is the time between two tries at the disk meanwhile. Default 30s. For a
+	// disk that opens and fails soon after it doubles, up to twenty times.
 	Retry time.Duration
 	// Fingerprint tells settings apart: blocks that share a store have equal ones.
 	// One option a line, "name = value", lets a ConflictError name those that
@@ -72,9 +73,9 @@ type Store struct {
 }
 
 // Share returns the store of these settings, that of another holder where there
-// is one. It touches neither disk nor network. The error is a *ConflictError for
-// a block with the same Dir and SenderID and other settings, or says that Dir is
-// missing.
+// is one. It follows the symbolic links in Dir, and does no other I/O. The error
+// is a *ConflictError for a block with the same Dir and SenderID and other
+// settings, or says that Dir is missing.
 func Share(s Settings) (*Store, error) {
 	sh, err := stores.share(s.withDefaults())
 	if err != nil {

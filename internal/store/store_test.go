@@ -5,6 +5,7 @@ package store_test
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -206,4 +207,40 @@ func TestManyBlocksMayAskAtOnce(t *testing.T) {
 		blocks.Wait()
 		wants(t, last, 32, 0, false)
 	})
+}
+
+func TestABacklogOfAnotherLabelInEverySlotIsSaidOnce(t *testing.T) {
+	inTime(t, func(t *testing.T, d *disk) {
+		s := d.settings()
+		s.Pool.Destination, s.Pool.MaxSenders = "plant-a", 1
+		st := opened(t, s)
+		do(t, put(t, st, 3))
+		do(t, st.Release(context.Background()))
+		s.Pool.Destination = "plant-b"
+		st = share(t, s)
+		_ = st.Open(context.Background())
+		for range 100 {
+			if err := put(t, st, 1); err == nil {
+				t.Fatal("stored among rows for another destination")
+			}
+			time.Sleep(10 * time.Second)
+		}
+		d.log.said(t, "for plant-a, not for plant-b", 1)
+		d.log.said(t, "another sender_id", 1)
+	})
+}
+
+func TestADirectoryUnderTwoNamesIsOneStore(t *testing.T) {
+	dir := t.TempDir()
+	link := filepath.Join(dir, "link")
+	do(t, errors.Join(os.Mkdir(filepath.Join(dir, "real"), 0o750), os.Symlink("real", link)))
+	for _, sub := range []string{"", "made/later"} {
+		a, b := newDisk().settings(), newDisk().settings()
+		a.Pool.Dir, b.Pool.Dir = filepath.Join(dir, "real", sub), filepath.Join(link, sub)
+		share(t, a)
+		b.Fingerprint = "others"
+		if _, err := store.Share(b); !errors.As(err, new(*store.ConflictError)) {
+			t.Errorf("%s: error %v", b.Pool.Dir, err)
+		}
+	}
 }
