@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/link"
@@ -68,13 +69,19 @@ func (p *Pool) gather(ctx context.Context) {
 	p.until(ctx, func() bool { return len(p.idle) >= p.count(live) })
 }
 
-// drain waits until nothing is pending in the senders that are home.
+// drain waits until nothing is pending in the senders that are home, and until the
+// recovery has emptied the slots that have none.
 func (p *Pool) drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.CloseFlushTimeout)
 	defer cancel()
 	for _, m := range p.membersIn(live) {
 		_ = safely("drain of slot "+m.name, func() error { return drained(ctx, m.d) })
 	}
+	p.recoverLast()
+	p.until(ctx, func() bool { return !p.recovery.running })
+	p.mu.Lock()
+	defer p.unlock()
+	close(p.lastCall)
 }
 
 // drained waits until nothing is pending in a slot. Rows whose tables must wait
@@ -142,6 +149,10 @@ func (p *Pool) closeResult() error {
 	}
 	if p.tasks > 0 && len(errs) == 0 {
 		errs = append(errs, fmt.Errorf("%d goroutines that drain orphans have not ended yet", p.tasks))
+	}
+	if len(p.unopened) > 0 {
+		p.say(slog.LevelInfo, "slots were not opened in this run; what they hold stays on disk until the next start",
+			"slots", strings.Join(p.unopened, " "))
 	}
 	if p.cfg.inRAM() && lost > 0 {
 		errs = append(errs, &LostError{Rows: lost})

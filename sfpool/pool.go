@@ -36,6 +36,7 @@ type Pool struct {
 
 	probing   sync.Mutex    // one look at the lock of another pool at a time
 	closing   chan struct{} // closed when Close begins
+	lastCall  chan struct{} // closed when Close does not wait for acks any more
 	wake      chan struct{} // for the housekeeper; has room for one
 	starve    chan struct{} // for the recovery: give your sender up; room for one
 	closeOnce sync.Once
@@ -56,6 +57,7 @@ type Pool struct {
 	closed    bool   // Close has begun
 	gone      bool   // Close has closed what was home; late comers close at once
 	closeErrs []error
+	unopened  []string // slots that the recovery did not come to before lastCall
 	clinging  []*cling // closed orphans whose lock is still held
 	notes     []note   // to be logged after mu
 	ticking   bool     // the housekeeper has set its clock
@@ -105,7 +107,7 @@ func open(ctx context.Context, cfg Config, with parts) (*Pool, error) {
 func newPool(cfg Config, with parts) *Pool {
 	p := &Pool{
 		cfg: cfg, parts: with, voice: sender.NewVoice(cfg.Logger),
-		closing: make(chan struct{}), wake: make(chan struct{}, 1), starve: make(chan struct{}, 1),
+		closing: make(chan struct{}), lastCall: make(chan struct{}), wake: make(chan struct{}, 1), starve: make(chan struct{}, 1),
 		shut: make(chan struct{}), changed: make(chan struct{}), places: make([]place, cfg.MaxSenders),
 		backlog: !cfg.inRAM(),
 		orphans: orphanage{opened: time.Now(), known: map[string]*orphan{}, look: !cfg.inRAM()},
@@ -278,6 +280,15 @@ func (p *Pool) nudge() {
 
 // wanted asks the recovery for its sender: a borrower finds no free index.
 func (p *Pool) wanted() { ring(p.starve) }
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
 
 func ring(bell chan<- struct{}) {
 	select {

@@ -45,6 +45,16 @@ func (p *Pool) startRecovery() {
 	p.start(p.recoverSlots)
 }
 
+// recoverLast starts a last pass if there is anything left to recover.
+func (p *Pool) recoverLast() {
+	p.mu.Lock()
+	defer p.unlock()
+	if p.backlog && !p.recovery.running {
+		p.backlog, p.recovery.running = false, true
+		p.start(p.recoverSlots)
+	}
+}
+
 func (p *Pool) recoverSlots() {
 	whole := false
 	err := safely("recovery of slots", func() error {
@@ -123,11 +133,17 @@ func (p *Pool) wellAgain(index int) {
 	}
 }
 
-// claim reserves an index for the recovery.
+// claim reserves an index for the recovery, unless Close has no time left for it.
 func (p *Pool) claim(index int) bool {
 	p.mu.Lock()
 	defer p.unlock()
-	if p.closed || p.places[index].state != free {
+	if p.places[index].state != free {
+		return false
+	}
+	if isClosed(p.lastCall) {
+		if p.places[index].last.Published < 0 {
+			p.unopened = append(p.unopened, p.slotName(index))
+		}
 		return false
 	}
 	p.move(index, building)
@@ -189,7 +205,7 @@ const (
 	drainedAll outcome = iota + 1
 	starved            // a borrower needs the index
 	stuck              // no progress, and it is not the connection
-	ended              // the pool closes
+	ended              // the pool closes, and waits no longer
 )
 
 // patience is how long a slot may make no progress before the next one has its
@@ -216,7 +232,7 @@ func (p *Pool) watchOver(d delegate) outcome {
 		case <-progress:
 		case <-p.starve:
 			return starved
-		case <-p.closing:
+		case <-p.lastCall:
 			return ended
 		case <-time.After(patience):
 			if sender.Stuck(d.view().conn.LastError) {
