@@ -316,6 +316,10 @@ func TestRowsAndColumnsOfTheSameValuesMakeTheSameTable(t *testing.T) {
 		for i := range rapid.IntRange(0, 4).Draw(t, "columns") {
 			cols = append(cols, drawColumn(t, fmt.Sprint("c", i), rows))
 		}
+		if rapid.Bool().Draw(t, "refused") { // else the short run may draw none
+			cols = append(cols, drawn{name: "bad", kind: 1, texts: slices.Repeat([]string{"\x00"}, rows),
+				numbers: make([]int64, rows), valid: slices.Repeat([]bool{true}, rows)})
+		}
 		b := p.NewBatch()
 		err := addDrawn(b, byRow, cols, rows)
 

@@ -83,7 +83,7 @@ func (p *Pool) lockPool(ctx context.Context) error {
 }
 
 const (
-	lockTries = 50
+	lockTries = 10
 	lockPause = 20 * time.Millisecond
 )
 

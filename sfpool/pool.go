@@ -329,23 +329,29 @@ var promises = map[Durability]string{
 }
 
 func (p *Pool) announce(context.Context) error {
-	promise, ok := promises[p.cfg.Durability]
-	switch {
-	case p.cfg.inRAM():
-		promise = "rows are in RAM only: the end of the process loses what is not acked"
-	case !ok:
-		promise = fmt.Sprintf("rows are synced every %s or 4 MiB: a power cut loses at most that", p.cfg.SyncInterval)
-	}
-	p.cfg.Logger.Info("store open", "sf_dir", p.cfg.Dir, "sender_id", p.cfg.SenderID, "slots", len(p.places),
-		"durability", p.cfg.Durability.String(), "promise", promise,
-		"sf_max_total_bytes", p.budget.Max(),
-		"pending_rows_in_open_slots", p.Stats().Pending, "slots_to_recover", p.toRecover())
+	p.sayOpen()
 	p.mu.Lock()
 	defer p.unlock()
 	p.announced = true
 	p.notes = append(p.notes, p.early...)
 	p.early = nil
 	return nil
+}
+
+func (p *Pool) sayOpen() {
+	if p.cfg.inRAM() {
+		p.cfg.Logger.Info("store open in RAM: the end of the process loses what is not acked", "slots", len(p.places),
+			"ram_max_bytes", p.budget.Max())
+		return
+	}
+	promise, ok := promises[p.cfg.Durability]
+	if !ok {
+		promise = fmt.Sprintf("rows are synced every %s or 4 MiB: a power cut loses at most that", p.cfg.SyncInterval)
+	}
+	p.cfg.Logger.Info("store open", "sf_dir", p.cfg.Dir, "sender_id", p.cfg.SenderID, "slots", len(p.places),
+		"durability", p.cfg.Durability.String(), "promise", promise,
+		"sf_max_total_bytes", p.budget.Max(),
+		"pending_rows_in_open_slots", p.Stats().Pending, "slots_to_recover", p.toRecover())
 }
 
 // toRecover counts the slots of ours that are not open and hold frames, or might.
