@@ -98,7 +98,10 @@ func ingest(ctx context.Context, srv *questdb.Server, table string, rows int, on
 		return result{}, err
 	}
 	began := time.Now()
-	ready := func(host, table string) (bool, error) { return k.Ready(ctx, host, table, began) }
+	ready := func(host, table string) (bool, error) {
+		a, err := k.Ready(ctx, host, table, began)
+		return a.RowID, err
+	}
 	if err := send(ctx, l, frames, ready); err != nil {
 		return result{}, err
 	}

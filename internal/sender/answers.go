@@ -54,7 +54,7 @@ func (f *flight) linger(ctx context.Context, cause error) error {
 				return cause
 			}
 			var refusal *link.Refusal
-			if err := f.take(a); errors.As(err, &refusal) {
+			if err := f.take(ctx, a); errors.As(err, &refusal) {
 				return err // the server's words tell more than the broken pipe
 			} else if err != nil {
 				return cause
@@ -73,10 +73,10 @@ const lingerTime = time.Second
 
 // close ends the connection and the receiver. Answers that were handed over but
 // not looked at still count; a refusal among them is returned.
-func (f *flight) close() (refusal error) {
+func (f *flight) close(ctx context.Context) (refusal error) {
 	_ = f.conn.Close()
 	for a := range f.answers {
-		if err := f.take(a); err != nil && a.outcome.Refusal != nil {
+		if err := f.take(ctx, a); err != nil && a.outcome.Refusal != nil {
 			refusal = err
 		}
 	}
@@ -84,7 +84,7 @@ func (f *flight) close() (refusal error) {
 }
 
 // take applies an answer: everything up to its sequence is settled.
-func (f *flight) take(a answer) error {
+func (f *flight) take(ctx context.Context, a answer) error {
 	if a.err != nil {
 		return a.err
 	}
@@ -95,6 +95,9 @@ func (f *flight) take(a answer) error {
 	for requests < len(f.fifo) && f.fifo[requests].seq <= a.outcome.Seq {
 		units += f.fifo[requests].units
 		requests++
+	}
+	if err := f.confirm(ctx, requests == len(f.fifo)); err != nil {
+		return err
 	}
 	f.fifo = slices.Delete(f.fifo, 0, requests)
 	f.sent -= units

@@ -3,26 +3,31 @@
 package sender_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/questdb-sf/questdb_sf/internal/qwp"
 	"github.com/questdb-sf/questdb_sf/internal/sender"
+	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/vfs/vfstest"
 )
 
 func TestOnlySoManyFramesAreSetAside(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const limit = 4096
+		const limit = 1 << 15
 		var log diary
 		o := &oracle{}
 		o.hold("b")
 		b := startBed(t, vfstest.NewMem(), &server{window: 4}, sender.Config{Tables: o, Log: slog.New(slog.NewTextHandler(&log, nil))})
-		for range limit {
-			b.storeIn("b")
+		for range limit / 512 {
+			b.storeFrames(512, "b")
 		}
 		b.storeIn("a")
 		synctest.Wait()
@@ -42,6 +47,29 @@ func TestOnlySoManyFramesAreSetAside(t *testing.T) {
 			t.Errorf("%d rows", len(got))
 		}
 	})
+}
+
+// storeFrames publishes n frames at once, each with the same row.
+func (b *bed) storeFrames(n int, table string) {
+	b.Helper()
+	var r qwp.Row
+	r.Reset(table)
+	r.Long("id", b.next)
+	r.At(1700000000000000)
+	b.next += int64(n)
+	build := qwp.NewBuilder(1 << 15)
+	if err := build.Add(&r); err != nil {
+		b.Fatal(err)
+	}
+	frame := build.AppendFrame(nil)
+	tx, err := b.slot.Reserve(context.Background(), slices.Repeat([]int{len(frame)}, n))
+	for range n {
+		err = errors.Join(err, tx.Append(slot.Frame{Bytes: frame, Rows: 1}))
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	tx.Publish()
 }
 
 // TestManyTablesAreNotRememberedForEver has more tables than verdicts are kept.

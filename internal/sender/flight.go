@@ -48,11 +48,12 @@ type flight struct {
 	parts   []qwp.Part // of that frame, not yet added, in order
 	buf     []qwp.Part // memory of parts
 	spare   []qwp.Part
-	ids     bool      // a table of the frame needs row ids
-	partly  bool      // some of its rows wait
-	planned time.Time // when its tables were asked about
-	group   slot.FSN  // the first frame of its group
-	open    bool      // which goes on behind it
+	ids     bool                // a table of the frame needs row ids
+	unmade  map[string]struct{} // tables that were missing when rows went to them
+	partly  bool                // some of its rows wait
+	planned time.Time           // when its tables were asked about
+	group   slot.FSN            // the first frame of its group
+	open    bool                // which goes on behind it
 
 	fifo   []request // sent, in order, unanswered
 	units  []unit    // of those, in order, and of the request that is being built
@@ -70,12 +71,16 @@ type flight struct {
 	again    bool // another walk is due, once all is answered
 	blocked  bool // nothing behind this point goes out in this walk
 	leaving  bool // the connection takes no frame behind this one
+	keysCame bool // to a table whose rows went without ids: nothing more is settled
 	retiring bool // it takes no more; it ends with its last answer
 }
 
 func newFlight(s *Sender, conn link.Conn, cursor *slot.Cursor, recycle <-chan struct{}) *flight {
-	f := &flight{s: s, conn: conn, cursor: cursor, recycle: recycle, answers: make(chan answer, conn.Window()+1)}
-	f.verdicts = verdicts{tables: s.cfg.Tables, host: conn.Host(), since: time.Now(), known: map[string]verdict{}}
+	f := &flight{s: s, conn: conn, cursor: cursor, recycle: recycle, unmade: map[string]struct{}{}, answers: make(chan answer, conn.Window()+1)}
+	f.verdicts = verdicts{tables: s.cfg.Tables, host: conn.Host(), since: s.since, known: map[string]verdict{}}
+	if s.since.IsZero() {
+		f.verdicts.since = time.Now()
+	}
 	f.more = f.rowIDs
 	return f
 }
@@ -89,7 +94,10 @@ func (f *flight) serveSafely(ctx context.Context) (err error) {
 // serve sends and settles until the connection ends. The error says why; it is
 // never nil.
 func (f *flight) serve(ctx context.Context) error {
-	f.s.parking.begin(f.s.cfg.Slot.Stats().Watermark)
+	f.again = f.s.walked // nothing but what waits is behind the cursor
+	if !f.s.walked {
+		f.s.parking.begin(f.s.cfg.Slot.Stats().Watermark)
+	}
 	for {
 		changed := f.s.cfg.Slot.Changed()
 		f.heedRecycle()
@@ -105,7 +113,7 @@ func (f *flight) serve(ctx context.Context) error {
 			if !ok {
 				return errors.New("receiver ended")
 			}
-			if err := f.take(a); err != nil {
+			if err := f.take(ctx, a); err != nil {
 				return err
 			}
 		case <-changed:
@@ -135,7 +143,7 @@ func (f *flight) fill(ctx context.Context) error {
 		if f.retiring || f.again && !f.begun && len(f.units) > 0 {
 			break
 		}
-		f.s.resting = false
+		f.s.resting, f.s.walked = false, false
 		more, err := f.build(ctx)
 		if len(f.units) > f.sent {
 			if err := f.send(ctx); err != nil {

@@ -27,7 +27,9 @@ func (s *Sender) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		cursor.Rewind()
+		if !s.walked {
+			cursor.Rewind()
+		}
 		if progressed {
 			wait.reset()
 		}
@@ -81,7 +83,7 @@ func (s *Sender) atRest(changed <-chan struct{}, blocked bool) {
 		return // of which some may be pending
 	default:
 	}
-	s.resting, s.wake = true, changed
+	s.resting, s.walked, s.wake = true, !blocked && !s.unnoted, changed
 	if blocked {
 		s.wake = nil
 	}
@@ -138,11 +140,15 @@ func (s *Sender) session(ctx context.Context, cursor *slot.Cursor) (progressed b
 	}
 	s.resting = false
 	f := newFlight(s, conn, cursor, s.connected(conn))
+	s.since = time.Time{}
 	defer s.showHeld()
 	defer s.disconnected()
 	err = f.serveSafely(ctx)
-	if refusal := f.close(); refusal != nil && errors.Is(err, link.ErrReconnect) {
+	if refusal := f.close(ctx); refusal != nil && errors.Is(err, link.ErrReconnect) {
 		err = refusal // which is why the connection had served its time
+	}
+	if f.sent == 0 {
+		s.since = f.verdicts.since // nothing is in doubt: what is known of the tables will do
 	}
 	return s.ended(f, err)
 }
@@ -160,7 +166,7 @@ func (s *Sender) ended(f *flight, err error) (progressed bool, _ error) {
 	case groupWaits && !progressed:
 		s.atRest(nil, true) // another connection would end in the same place
 		return false, nil
-	case groupWaits, s.resting, usedUp && (progressed || f.leaving):
+	case groupWaits, s.resting, errors.Is(err, errKeysCame), usedUp && (progressed || f.leaving):
 		return progressed, nil
 	}
 	return progressed, err

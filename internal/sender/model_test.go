@@ -25,15 +25,16 @@ type model struct {
 	bed *bed
 
 	mu     sync.Mutex
-	said   map[string]saying  // of each table, last
-	frames map[int64]int      // row -> its frame
-	sizes  []int              // rows of each frame
-	acked  map[int64]bool     // rows whose ack reached the sender
-	done   map[int]int        // frame -> its rows that did
-	last   []taken            // the request that went out last
-	torn   map[int64]bool     // rows of requests whose sending failed: their ack names nothing the sender knows
-	ill    *rand.Rand         // nil: the server is well
-	faults map[string]float64 // how often which
+	said   map[string]saying   // of each table, last
+	frames map[int64]int       // row -> its frame
+	sizes  []int               // rows of each frame
+	acked  map[int64]bool      // rows whose ack reached the sender
+	done   map[int]int         // frame -> its rows that did
+	went   map[int64]time.Time // when a row went out last
+	last   []taken             // the request that went out last
+	torn   map[int64]bool      // rows of requests whose sending failed: their ack names nothing the sender knows
+	ill    *rand.Rand          // nil: the server is well
+	faults map[string]float64  // how often which
 	wrong  []string
 }
 
@@ -54,7 +55,7 @@ func (m *model) hears(table string, since time.Time, id bool, err error) {
 }
 
 // sent checks rows against what was said of their tables, and against acks.
-func (m *model) sent(c *conn, rows []taken) {
+func (m *model) sent(_ *conn, rows []taken) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.last = rows
@@ -65,11 +66,12 @@ func (m *model) sent(c *conn, rows []taken) {
 			m.fail("row %d went out though %s waits", r.id, r.table)
 		case s.rowID != r.rowID:
 			m.fail("row %d of %s: id %t", r.id, r.table, r.rowID)
-		case s.since.Before(c.made) || time.Since(s.at) > time.Minute:
+		case s.since.Before(m.went[r.id]) || time.Since(s.at) > time.Minute:
 			m.fail("row %d went out on a verdict of %s ago", r.id, time.Since(s.at))
 		case m.acked[r.id] && !m.torn[r.id]:
 			m.fail("row %d was sent again after its ack", r.id)
 		}
+		m.went[r.id] = time.Now()
 	}
 }
 
@@ -211,7 +213,7 @@ func TestEveryRowArrivesUnlessItsTableWaitsAndNoneTwiceAfterItsAck(t *testing.T)
 		}
 		m := &model{
 			oracle: &oracle{ids: map[string]bool{"a": true, "d": true}},
-			said:   map[string]saying{}, frames: map[int64]int{}, acked: map[int64]bool{}, torn: map[int64]bool{}, done: map[int]int{},
+			said:   map[string]saying{}, frames: map[int64]int{}, acked: map[int64]bool{}, went: map[int64]time.Time{}, torn: map[int64]bool{}, done: map[int]int{},
 			ill: rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 0)),
 			faults: map[string]float64{
 				"refuse": often.Draw(rt, "refuse"), "silence": often.Draw(rt, "silence"),

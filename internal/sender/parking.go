@@ -12,8 +12,9 @@ import (
 
 const (
 	// maxLots bounds the frames that are done in part or wait. Behind them the
-	// sender waits, and the rows stay on disk.
-	maxLots = 4096
+	// sender waits, and the rows stay on disk: as many frames of 32 KiB as a store of
+	// 1 GiB has, which one table without keys fills in four days of a batch every 10 s.
+	maxLots = 1 << 15
 	// The tables of rows that wait are asked about again after firstRetry, for it
 	// may have been a moment's trouble, and then ever more seldom, down to once in
 	// lastRetry.
@@ -32,6 +33,8 @@ type parking struct {
 	held int64 // rows of them that wait
 	gate gate
 	why  string // what one table waits for
+	// tables wait. They are noted for one walk.
+	tables map[string]struct{}
 
 	walk  int // number of the present one
 	swept int // the last one that came to the end
@@ -59,6 +62,7 @@ type gate struct {
 // begin starts a walk. Frames up to the watermark have gone by other ways, too.
 func (p *parking) begin(watermark slot.FSN) {
 	p.walk++
+	clear(p.tables)
 	p.disarm()
 	p.forget(watermark)
 }
@@ -132,6 +136,14 @@ func (p *parking) park(fsn slot.FSN, rows int, why string) bool {
 	return true
 }
 
+// await notes a table that waits.
+func (p *parking) await(table string) {
+	if p.tables == nil {
+		p.tables = make(map[string]struct{})
+	}
+	p.tables[table] = struct{}{}
+}
+
 // hold sets how many rows of a frame wait.
 func (p *parking) hold(l *lot, rows int) {
 	p.held += int64(rows - l.held)
@@ -159,6 +171,7 @@ func (p *parking) drop(fsn slot.FSN) {
 func (p *parking) clear() {
 	p.disarm()
 	clear(p.lots)
+	clear(p.tables)
 	p.held, p.gate, p.wait = 0, gate{}, 0
 }
 

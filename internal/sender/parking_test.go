@@ -117,9 +117,9 @@ func TestParkingIsDueSoonAndThenOnceAMinute(t *testing.T) {
 // ready is a Tables for which every row is fine.
 type ready struct{ asked int }
 
-func (r *ready) Ready(context.Context, string, string, time.Time) (bool, error) {
+func (r *ready) Ready(context.Context, string, string, time.Time) (tables.Answer, error) {
 	r.asked++
-	return true, nil
+	return tables.Answer{RowID: true}, nil
 }
 
 func TestAFrameOfKnownTablesCostsNoAllocationAndNoQuestion(t *testing.T) {
@@ -135,7 +135,7 @@ func TestAFrameOfKnownTablesCostsNoAllocationAndNoQuestion(t *testing.T) {
 	}
 	frame := build.AppendFrame(nil)
 	r := &ready{}
-	f := &flight{s: &Sender{}, verdicts: verdicts{tables: r, known: map[string]verdict{}}}
+	f := &flight{s: &Sender{}, verdicts: verdicts{tables: r, known: map[string]verdict{}}, unmade: map[string]struct{}{}}
 	allocs := testing.AllocsPerRun(100, func() {
 		if err := errors.Join(f.view.Parse(frame, nil), f.plan(context.Background())); err != nil || !f.ids || len(f.parts) != 1 {
 			t.Errorf("%+v, %v", f.parts, err)

@@ -16,9 +16,12 @@ type oracle struct {
 	mu    sync.Mutex
 	holds map[string]string // table -> why it waits
 	ids   map[string]bool
-	fails func(table string) error                                   // runs first
-	heard func(table string, since time.Time, rowID bool, err error) // is told the answer
-	asked []question
+	// missing are tables that the server is to create, times the names of timestamps.
+	missing map[string]bool
+	times   map[string]string
+	fails   func(table string) error                                   // runs first
+	heard   func(table string, since time.Time, rowID bool, err error) // is told the answer
+	asked   []question
 }
 
 type question struct {
@@ -26,27 +29,27 @@ type question struct {
 	since       time.Time
 }
 
-func (o *oracle) Ready(_ context.Context, host, table string, since time.Time) (bool, error) {
-	rowID, err := o.judge(host, table, since)
+func (o *oracle) Ready(_ context.Context, host, table string, since time.Time) (tables.Answer, error) {
+	a, err := o.judge(host, table, since)
 	if o.heard != nil {
-		o.heard(table, since, rowID, err)
+		o.heard(table, since, a.RowID, err)
 	}
-	return rowID, err
+	return a, err
 }
 
-func (o *oracle) judge(host, table string, since time.Time) (bool, error) {
+func (o *oracle) judge(host, table string, since time.Time) (tables.Answer, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.asked = append(o.asked, question{host, table, since})
 	if o.fails != nil {
 		if err := o.fails(table); err != nil {
-			return false, err
+			return tables.Answer{}, err
 		}
 	}
 	if why, held := o.holds[table]; held {
-		return false, &tables.HoldError{Host: host, Table: table, Reason: why}
+		return tables.Answer{}, &tables.HoldError{Host: host, Table: table, Reason: why}
 	}
-	return o.ids[table], nil
+	return tables.Answer{RowID: o.ids[table], Missing: o.missing[table], Timestamp: o.times[table]}, nil
 }
 
 // hold makes exactly these tables wait.

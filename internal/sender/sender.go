@@ -14,9 +14,10 @@
 // and whether they need a row id. Rows of a table that must wait are parked: their
 // frame stays pending, its other tables and later frames go on. What of a frame is
 // acked is remembered, in RAM and from connection to connection, so that it is not
-// sent again. A group that holds such rows waits whole, and all behind it. Parked
-// rows are tried again after a while and on each new connection; until then a
-// sender that has nothing else is idle.
+// sent again. A group that holds such rows waits whole, and all behind it. Their
+// tables are asked about again after a while and on each new connection, and the slot
+// is read again when one of them is ready; until then a sender that has nothing else
+// is idle.
 package sender
 
 import (
@@ -96,6 +97,8 @@ type Sender struct {
 	parking parking
 	resting bool            // all that is pending waits for its tables
 	wake    <-chan struct{} // closed when something is published then
+	walked  bool            // and the cursor has passed it: the next connection goes on there
+	since   time.Time       // since then nothing was sent that may have to be sent again
 	shown   int64           // rows that State says wait
 	proved  bool            // the server took something from this sender
 	unnoted bool            // the last progress could not be noted

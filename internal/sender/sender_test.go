@@ -58,7 +58,7 @@ func startBed(t testing.TB, fsys vfs.FS, srv *server, cfg sender.Config) *bed {
 func startSlot(t testing.TB, fsys vfs.FS, dir string, srv *server, cfg sender.Config) *bed {
 	t.Helper()
 	s, err := slot.Open(slot.Options{
-		FS: fsys, Dir: dir, SegmentBytes: 1 << 16, MaxBytes: 1 << 20,
+		FS: fsys, Dir: dir, SegmentBytes: 1 << 16, MaxBytes: 16 << 20,
 		Durability: slot.Memory, Now: time.Now,
 	})
 	if err != nil {

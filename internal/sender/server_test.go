@@ -23,6 +23,7 @@ type server struct {
 	maxRows  int // of a request; more is too large
 	frames   int // of a request; default 1
 	ilp      bool
+	columns  map[string][]string // of each table, as they came last
 
 	add  func(conn int, ids []int64) error // refuses a part
 	recv func(conn int)                    // is told of each Recv
@@ -82,7 +83,7 @@ func (s *server) Connect(context.Context) (link.Conn, error) {
 			return nil, err
 		}
 	}
-	c := &conn{srv: s, n: n, made: time.Now(), out: make(chan link.Outcome, 100), closed: make(chan struct{})}
+	c := &conn{srv: s, n: n, out: make(chan link.Outcome, 100), closed: make(chan struct{})}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conns = append(s.conns, c)
@@ -92,7 +93,6 @@ func (s *server) Connect(context.Context) (link.Conn, error) {
 type conn struct {
 	srv    *server
 	n      int
-	made   time.Time
 	rows   []taken
 	unsure [][]taken // requests that were taken, from the first that is not acked
 	base   int64     // its number
@@ -124,6 +124,7 @@ func (c *conn) AddWith(v *qwp.View, p qwp.Part, more qwp.AddLong) error {
 	}
 	var rows []taken
 	for i := range v.Tables() {
+		c.srv.note(&v.Tables()[i])
 		if t := &v.Tables()[i]; p == qwp.WholeMessage {
 			rows = append(rows, read(t, 0, t.Rows, more)...)
 		} else if p.Table == i {
@@ -141,6 +142,18 @@ func (c *conn) AddWith(v *qwp.View, p qwp.Part, more qwp.AddLong) error {
 	}
 	c.rows, c.added = append(c.rows, rows...), c.added+1
 	return nil
+}
+
+func (s *server) note(t *qwp.Table) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.columns == nil {
+		s.columns = map[string][]string{}
+	}
+	s.columns[t.Name] = nil
+	for _, c := range t.Columns {
+		s.columns[t.Name] = append(s.columns[t.Name], c.Name)
+	}
 }
 
 // read reads rows whose last cell is their id.

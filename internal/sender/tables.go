@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/link"
@@ -16,13 +18,13 @@ import (
 
 // Tables says what a server wants of the rows of a table: *tables.Keeper.
 type Tables interface {
-	// Ready tells whether rows of a table may go to host, and whether they need
-	// the row id of exactly_once (DESIGN.md 17). What it says was learned after
-	// since, which is when the connection was made.
+	// Ready tells whether rows of a table may go to host, and what they need
+	// (DESIGN.md 17). What it says was learned after since: rows that may have been
+	// sent before go by a younger answer than then.
 	//
 	// With a *tables.HoldError the rows of this table wait while others go on. Any
 	// other error is an outage.
-	Ready(ctx context.Context, host, table string, since time.Time) (rowID bool, err error)
+	Ready(ctx context.Context, host, table string, since time.Time) (tables.Answer, error)
 }
 
 // HeldError says that all that is pending in a slot waits for its tables. It is
@@ -43,8 +45,8 @@ func holds(err error) bool {
 }
 
 const (
-	// verdictTime is how long a table may be written to without another question.
-	// It is far below the minute of DESIGN.md 17, which Tables may use up itself.
+	// verdictTime is how long a table may be written to without another question,
+	// which Tables may answer from its own memory.
 	verdictTime = 10 * time.Second
 	// maxVerdicts bounds the tables that are remembered: their names have no end.
 	maxVerdicts = 4096
@@ -52,7 +54,7 @@ const (
 
 // verdict is what was said of a table.
 type verdict struct {
-	rowID bool
+	tables.Answer
 	hold  error // nil: rows may go out
 	asked time.Time
 }
@@ -63,7 +65,6 @@ type verdicts struct {
 	host   string
 	since  time.Time
 	known  map[string]verdict
-	forgot bool // what was known of tables that wait
 }
 
 // of returns the verdict on a table. One that makes it wait stands until again.
@@ -75,28 +76,25 @@ func (v *verdicts) of(ctx context.Context, table string, now time.Time) (verdict
 	if ok && (k.hold != nil || now.Sub(k.asked) < verdictTime) {
 		return k, nil
 	}
-	return v.ask(ctx, table)
+	return v.ask(ctx, table, v.since)
 }
 
-func (v *verdicts) ask(ctx context.Context, table string) (verdict, error) {
+func (v *verdicts) ask(ctx context.Context, table string, since time.Time) (verdict, error) {
 	k := verdict{asked: time.Now()}
-	k.rowID, k.hold = v.tables.Ready(ctx, v.host, table, v.since)
+	k.Answer, k.hold = v.tables.Ready(ctx, v.host, table, since)
 	if k.hold != nil && !holds(k.hold) {
-		return verdict{}, fmt.Errorf("table %q: %w", table, k.hold)
+		return verdict{}, k.hold
 	}
 	v.known[table] = k
 	return k, nil
 }
 
-// again asks about the tables that wait, and tells whether one of them need not
-// any more.
-func (v *verdicts) again(ctx context.Context) (ready bool, err error) {
-	ready, v.forgot = v.forgot, false
-	for table, k := range v.known {
-		if k.hold == nil {
-			continue
-		}
-		if k, err = v.ask(ctx, table); err != nil {
+// again asks about tables that wait, and tells whether one of them need not any
+// more.
+func (v *verdicts) again(ctx context.Context, waiting map[string]struct{}) (ready bool, err error) {
+	for table := range waiting {
+		k, err := v.ask(ctx, table, v.since)
+		if err != nil {
 			return false, err
 		}
 		ready = ready || k.hold == nil
@@ -108,7 +106,6 @@ func (v *verdicts) again(ctx context.Context) (ready bool, err error) {
 func (v *verdicts) trim() {
 	if len(v.known) > maxVerdicts {
 		clear(v.known)
-		v.forgot = true
 	}
 }
 
@@ -132,10 +129,11 @@ func (f *flight) plan(ctx context.Context) error {
 			return err
 		}
 		if v.hold != nil {
+			f.s.parking.await(t.Name)
 			held = heldBlock{table: t.Name, why: v.hold, rows: held.rows + t.Rows - from}
 			continue
 		}
-		f.ids = f.ids || v.rowID
+		f.suit(t, v)
 		f.parts = append(f.parts, qwp.Part{Table: i, First: from, Last: t.Rows})
 	}
 	f.buf = f.parts
@@ -148,6 +146,61 @@ func (f *flight) plan(ctx context.Context) error {
 	// A frame without rows is a commit, and has no other part than the whole.
 	if known.untouched() || len(f.parts) == 0 {
 		f.parts = append(f.parts[:0], qwp.WholeMessage)
+	}
+	return nil
+}
+
+// suit makes a block what its table needs.
+func (f *flight) suit(t *qwp.Table, v verdict) {
+	f.ids = f.ids || v.RowID
+	if v.Missing && !v.RowID {
+		f.unmade[t.Name] = struct{}{}
+	}
+	for i := range t.Columns {
+		c := &t.Columns[i]
+		if v.Timestamp == "" || !strings.EqualFold(c.Name, v.Timestamp) {
+			continue
+		}
+		was := c.Name
+		c.Name = unused(t, was+"_")
+		f.s.cfg.Voice.renamed(t.Name, was, c.Name)
+	}
+}
+
+// unused returns a name that no column of a block has (DESIGN.md 19).
+func unused(t *qwp.Table, name string) string {
+	taken := func(c qwp.Column) bool { return strings.EqualFold(c.Name, name) }
+	for slices.ContainsFunc(t.Columns, taken) {
+		name += "_"
+	}
+	return name
+}
+
+// errKeysCame ends a connection on which rows went without row ids to a table that
+// wants them: somebody else created it in the same moment.
+var errKeysCame = errors.New("a table that was missing has DEDUP keys now")
+
+// confirm asks again about the tables that were missing when their first rows went
+// out, before these are settled. Rows without ids would be one in a table that has
+// come to want them; they are sent again. Where there is no answer, too many of
+// these would be sent twice to save the few that meet such a moment. last says that
+// nothing else is on its way.
+func (f *flight) confirm(ctx context.Context, last bool) error {
+	if f.keysCame {
+		return errKeysCame
+	}
+	since := time.Now() // for all: a server that does not answer is asked once
+	for table := range f.unmade {
+		k, err := f.verdicts.ask(ctx, table, since)
+		if err == nil && k.RowID {
+			f.keysCame = true
+			f.s.cfg.Log.Warn("a table got DEDUP keys while its first rows were sent without row ids; they are sent again",
+				"table", table, "slot", f.s.name())
+			return errKeysCame
+		}
+		if last || !k.Missing {
+			delete(f.unmade, table)
+		}
 	}
 	return nil
 }
@@ -217,13 +270,13 @@ func (f *flight) enter(ctx context.Context) error {
 func (f *flight) retry(ctx context.Context) error {
 	f.again = false
 	f.s.parking.forget(f.s.cfg.Slot.Stats().Watermark)
-	ready, err := f.verdicts.again(ctx)
+	ready, err := f.verdicts.again(ctx, f.s.parking.tables)
 	switch {
 	case err != nil:
 		return err
-	case ready || f.blocked:
+	case ready, f.blocked && len(f.s.parking.lots) < maxLots:
 		f.rewind()
-	case f.s.parking.rows() > 0:
+	case f.blocked, f.s.parking.rows() > 0:
 		f.s.parking.arm()
 	}
 	return nil
@@ -240,12 +293,15 @@ func (f *flight) rewind() {
 // verdicts have grown old while it waited for the window. One of which a part has
 // left goes on as it began.
 func (f *flight) prepare(ctx context.Context) error {
-	switch {
-	case f.begun:
+	if f.begun {
 		return nil
-	case f.again:
-		return f.retry(ctx)
-	case f.verdicts.tables == nil || len(f.parts) == 0 || time.Since(f.planned) < verdictTime:
+	}
+	if f.again {
+		if err := f.retry(ctx); err != nil {
+			return err
+		}
+	}
+	if f.verdicts.tables == nil || len(f.parts) == 0 || time.Since(f.planned) < verdictTime {
 		return nil
 	}
 	return f.plan(ctx)
@@ -254,7 +310,7 @@ func (f *flight) prepare(ctx context.Context) error {
 // rowIDs is a qwp.AddLong: the ids of the tables that need them. Rows that bring
 // their own keep it.
 func (f *flight) rowIDs(t *qwp.Table, first, last int) (string, []int64) {
-	if !f.verdicts.known[t.Name].rowID || rowid.Has(t) {
+	if !f.verdicts.known[t.Name].RowID || rowid.Has(t) {
 		return "", nil
 	}
 	return rowid.Column, f.hasher.Rows(t, first, last)

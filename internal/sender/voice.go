@@ -21,11 +21,12 @@ type Voice struct {
 	log *slog.Logger
 
 	// mu guards what follows. Nothing is logged while it is held.
-	mu     sync.Mutex
-	began  time.Time          // of the outage; zero when there is none
-	outage remark             // on it
-	stuck  map[string]*remark // on each slot that is kept by something else
-	recent map[string]time.Time
+	mu      sync.Mutex
+	began   time.Time          // of the outage; zero when there is none
+	outage  remark             // on it
+	stuck   map[string]*remark // on each slot that is kept by something else
+	recent  map[string]time.Time
+	columns map[string]struct{} // that were said to be sent by another name
 }
 
 const (
@@ -38,7 +39,7 @@ func NewVoice(log *slog.Logger) *Voice {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Voice{log: log, stuck: map[string]*remark{}, recent: map[string]time.Time{}}
+	return &Voice{log: log, stuck: map[string]*remark{}, recent: map[string]time.Time{}, columns: map[string]struct{}{}}
 }
 
 // remark is the last thing that was said of a trouble.
@@ -135,6 +136,27 @@ func (v *Voice) ended(slot string, own time.Time) (since time.Time, news bool) {
 	}
 	since, v.began = v.began, time.Time{}
 	return since, v.outage.end() || news
+}
+
+// maxColumns is of how many columns another name is said.
+const maxColumns = 100
+
+// renamed tells once of a column that has the name of the designated timestamp.
+func (v *Voice) renamed(table, column, name string) {
+	if v.isNewName(table + "\x00" + column) {
+		v.log.Warn("a column has the name of the table's designated timestamp; it is sent by another name",
+			"table", table, "column", column, "name", name)
+	}
+}
+
+func (v *Voice) isNewName(key string) bool {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if _, said := v.columns[key]; said || len(v.columns) >= maxColumns {
+		return false
+	}
+	v.columns[key] = struct{}{}
+	return true
 }
 
 // forget is told that a slot has no sender any more.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/qwp"
 	"github.com/questdb-sf/questdb_sf/internal/sqlhttp"
@@ -106,6 +107,11 @@ type Config struct {
 	ExactlyOnce bool
 	// DedupLost is what to do about a table that has no DEDUP keys then.
 	DedupLost Lost
+	// Notice is how long before its DEDUP keys are restored a table has the column for
+	// the row id: by then all programs of ours that write to it send ids, and none of
+	// their rows is merged with another. Default 90 s: what they know of a table counts
+	// for a minute, and a request may be on its way for 30 s.
+	Notice time.Duration
 	// Log hears what changes, once each and a few lines a minute; nil is silence.
 	Log *slog.Logger
 }
@@ -154,6 +160,9 @@ func checkTimestamp(name string) error {
 func (c *Config) setDefaults() {
 	if c.ExactlyOnce && c.Create == Server {
 		c.Create = SQL // a table that the server creates has no keys
+	}
+	if c.Notice == 0 {
+		c.Notice = 90 * time.Second
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

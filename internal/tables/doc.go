@@ -11,14 +11,24 @@
 //	the row id is a key       rows get it, whatever the configuration says: without
 //	                          it 200 rows of 200 hosts at one time become one
 //	other keys                somebody's choice: no row id, nothing waits
-//	no keys                   no row id; with exactly_once the rows wait, or the keys
-//	                          are set (dedup_lost)
+//	a column for the row id,  rows get it, so that it can become a key
+//	no keys with it
+//	no keys                   with exactly_once the rows wait, or the keys are set
+//	                          (dedup_lost)
 //	no such table             created here, or by the server, or waited for
 //	no designated timestamp   rows wait: QuestDB could not take them
-//	no answer                 with exactly_once rows wait; else two minutes, and then
+//	no answer about it        with exactly_once rows wait; else two minutes, and then
 //	                          they go with a row id if one was wanted before
+//	no answer at all          the same, but as an error of the host: no table's fault
 //	SQL refused (401, 403,    with exactly_once rows wait; else as before
 //	404, 405)
+//
+// # How keys come to a table that is written to
+//
+// Rows without the id that meet the keys become one row for each time. So the column
+// comes first, and the key 90 s later: by then every program of ours that writes to
+// the table has asked about it again and sends ids. In the same way a table that the
+// server is to create is asked about again before its first rows are settled.
 //
 // # Who may do what at the same time
 //

@@ -139,7 +139,11 @@ func (f *fake) describe(host, table string) (*sqlhttp.Result, error) {
 func (f *fake) change(host, sql string) error {
 	if m := createText.FindStringSubmatch(sql); m != nil {
 		if _, ok := f.tables[host+"/"+m[1]]; !ok {
-			f.tables[host+"/"+m[1]] = []column{{m[2], m[3], true, m[4] != ""}, {"sf_row_id", "LONG", false, m[4] != ""}}
+			columns := []column{{m[2], m[3], true, m[4] != ""}, {"sf_row_id", "LONG", false, true}}
+			if m[4] == "" {
+				columns = columns[:1]
+			}
+			f.tables[host+"/"+m[1]] = columns
 		}
 		return nil
 	}
@@ -186,14 +190,14 @@ func (b *bed) on(since time.Time, table string) string {
 func (b *bed) ready(table string) string { return b.on(time.Time{}, table) }
 
 // said puts an answer into a word: id, plain, or why the rows wait.
-func said(id bool, err error) string {
+func said(a tables.Answer, err error) string {
 	var hold *tables.HoldError
 	switch {
 	case errors.As(err, &hold):
 		return "hold: " + hold.Reason
 	case err != nil:
 		return "error: " + err.Error()
-	case id:
+	case a.RowID:
 		return "id"
 	}
 	return "plain"
@@ -201,7 +205,7 @@ func said(id bool, err error) string {
 
 func (b *bed) want(got, want string) {
 	b.Helper()
-	if want == "hold" && strings.HasPrefix(got, "hold: ") {
+	if (want == "hold" || want == "error") && strings.HasPrefix(got, want+": ") {
 		return
 	}
 	if got != want {

@@ -18,10 +18,11 @@ import (
 type verdict struct {
 	at    time.Time     // before the server was asked
 	fresh time.Duration // how long it counts
-	rowID bool
-	hold  string // why the rows wait; empty: they go
-	err   error  // what the server said, if that is why
-	note  string // what is to be said although the rows go
+	Answer
+	hold string // why the rows wait; empty: they go
+	err  error  // what the server said, if that is why
+	away bool   // that is trouble of the host or the way to it, not of the table
+	note string // what is to be said although the rows go
 }
 
 // maxLooks is how often a table is looked at before what is done about it is given
@@ -38,6 +39,7 @@ func (k *Keeper) find(ctx context.Context, host, table string) (verdict, error) 
 		if err != nil {
 			return verdict{}, err
 		}
+		s.columnSince = k.columnSince(host, table, s.rowIDType != "")
 		v, todo := k.judge(table, s)
 		if len(todo.statements) == 0 {
 			return v, nil
@@ -45,8 +47,8 @@ func (k *Keeper) find(ctx context.Context, host, table string) (verdict, error) 
 		switch again := tried.done == todo.done; {
 		case again && refused != nil:
 			return k.undone(todo, refused), nil
-		case again && todo.ordered:
-			return verdict{rowID: true, fresh: minute}, nil
+		case again && todo.unseen != nil:
+			return *todo.unseen, nil
 		}
 		tried = todo
 		if refused, err = k.run(ctx, host, table, todo); err != nil {
@@ -60,10 +62,10 @@ func (k *Keeper) find(ctx context.Context, host, table string) (verdict, error) 
 type task struct {
 	done       string
 	statements []string
-	// ordered: the server applies the statements in one order with the rows, from the
-	// log of the table, and so they hold for every row that is sent from now on. That
-	// they are not applied yet is no reason to wait, or to run them again.
-	ordered bool
+	// unseen is the verdict while the server has taken the statements but not applied
+	// them, which it does in one order with the rows, from the log of the table. Nil:
+	// what is not seen was undone by somebody else.
+	unseen *verdict
 }
 
 // judge is what the configuration says to the shape of a table.
@@ -73,14 +75,16 @@ func (k *Keeper) judge(table string, s shape) (verdict, task) {
 		return k.judgeMissing(table)
 	case s.timestamp == "":
 		return held("it has no designated timestamp, so that no row can be sent to it: create it anew with one, or drop it"), task{}
-	case s.rowID && s.rowIDType != "LONG":
+	case s.rowID && s.rowIDType != rowIDType:
 		return held(fmt.Sprintf("its column %s is %s, but the row id is a LONG", rowid.Column, s.rowIDType)), task{}
 	case s.rowID:
-		return verdict{rowID: true, fresh: minute}, task{}
+		return plainly(s), task{}
 	case !k.cfg.ExactlyOnce:
-		return verdict{fresh: minute}, task{}
+		return plainly(s), task{}
 	case s.keyed:
-		return verdict{fresh: minute, note: "the table has DEDUP keys of its own without " + rowid.Column + ": they decide what is sent twice, exactly_once does not"}, task{}
+		v := plainly(s)
+		v.note = "the table has DEDUP keys of its own without " + rowid.Column + ": they decide what is sent twice, exactly_once does not"
+		return v, task{}
 	}
 	return k.judgeLost(table, s)
 }
@@ -89,24 +93,46 @@ func (k *Keeper) judgeMissing(table string) (verdict, task) {
 	switch {
 	case qwp.CheckTableName(table) != nil:
 		// There is no such table, and there cannot be: the server says so of its rows.
-		return verdict{fresh: minute}, task{}
+		return verdict{fresh: fresh}, task{}
 	case k.cfg.Create == Server:
 		// Soon there is one, perhaps with keys that somebody gave it.
-		return verdict{fresh: pause}, task{}
+		return k.first(), task{}
 	case k.cfg.Create == Never:
 		return held("there is no such table, and table_create is never: run " + k.plan.create(table)), task{}
 	}
 	return verdict{}, task{done: "table created", statements: []string{k.plan.create(table)}}
 }
 
-// judgeLost is for a table without keys that shall have some.
+// judgeLost is for a table without keys that shall have some. Rows without the id
+// would be merged as soon as it is a key, so the column comes first and the key when
+// all who write to the table have had time to learn of it.
 func (k *Keeper) judgeLost(table string, s shape) (verdict, task) {
-	statements := restore(table, s.timestamp)
-	if k.cfg.DedupLost == Restore {
-		return verdict{}, task{done: "DEDUP keys restored", statements: statements, ordered: true}
+	column, keys := addColumn(table), enable(table, s.timestamp)
+	switch {
+	case k.cfg.DedupLost == Hold && s.rowIDType != "":
+		return held(`it has no DEDUP keys, which exactly_once needs: run ` + keys + `; or set dedup_lost = "restore"`), task{}
+	case k.cfg.DedupLost == Hold:
+		return held(`it has no DEDUP keys, which exactly_once needs: run ` + column +
+			`; two minutes later, when all who write to it send row ids, run ` + keys + `; or set dedup_lost = "restore"`), task{}
+	case s.rowIDType == "":
+		soon := held("its column " + rowid.Column + " was added, but the server has not applied that yet")
+		return verdict{}, task{done: "column for row ids added", statements: []string{column}, unseen: &soon}
+	case time.Since(s.columnSince) < k.cfg.Notice:
+		return held("its DEDUP keys are set when all who write to it know of its column " + rowid.Column), task{}
 	}
-	return held(`it has no DEDUP keys, which exactly_once needs: run ` + strings.Join(statements, "; ") +
-		`; or set dedup_lost = "restore"`), task{}
+	v := plainly(s)
+	return verdict{}, task{done: "DEDUP keys restored", statements: []string{keys}, unseen: &v}
+}
+
+// plainly is the verdict on a table whose rows go. They have the id where there is a
+// column for it, so that it can become a key without erasing any.
+func plainly(s shape) verdict {
+	return verdict{fresh: fresh, Answer: Answer{RowID: s.rowIDType == rowIDType, Timestamp: s.timestamp}}
+}
+
+// first is the verdict on a table that the server is to create.
+func (k *Keeper) first() verdict {
+	return verdict{fresh: pause, Answer: Answer{Missing: true, Timestamp: DefaultTimestampColumn}}
 }
 
 func held(why string) verdict { return verdict{hold: why, fresh: pause} }
@@ -134,7 +160,9 @@ func (k *Keeper) undone(t task, refused error) verdict {
 	why := fmt.Sprintf("%v; tried %s", refused, strings.Join(t.statements, "; "))
 	var said *sqlhttp.Error
 	if !k.cfg.ExactlyOnce && errors.As(refused, &said) && said.Definite() {
-		return verdict{fresh: pause, note: "table_create is sql, but the server creates the table in its own way: " + why}
+		v := k.first()
+		v.note = "table_create is sql, but the server creates the table in its own way: " + why
+		return v
 	}
 	return verdict{hold: why, err: refused, fresh: pause}
 }

@@ -13,7 +13,10 @@ import (
 )
 
 const (
-	// minute is how long an answer counts (DESIGN.md 17).
+	// fresh is how long an answer counts. With the 10 s for which a sender keeps it that
+	// is the minute of DESIGN.md 17.
+	fresh = 50 * time.Second
+	// minute is how long the log is spared another line.
 	minute = time.Minute
 	// pause is how long nothing is asked about a table that has to wait, or of a host
 	// that did not answer.
@@ -66,21 +69,34 @@ func New(c Config) (*Keeper, error) {
 	return &Keeper{cfg: c, plan: p, voice: voice{log: c.Log}, hosts: make(map[string]*host)}, nil
 }
 
-// Ready tells whether rows of a table may go to host, and whether they need the row
-// id. It asks the host, and does what Config wants done about the table, unless it
-// knows an answer that is younger than a minute and than since: the time when the
-// connection was made on which the rows shall go. Rows are only ever sent again on
-// another connection, so that asking anew there makes sending them again safe.
+// Answer is what a host wants of the rows of a table.
+type Answer struct {
+	RowID bool // they need the row id
+	// Timestamp is the name of the designated timestamp, which no other column of a
+	// row may have, in whatever case: QuestDB 9.3.4 answers 500 to it for ever. Empty:
+	// not known.
+	Timestamp string
+	// Missing says that there was no such table, and that the first rows create it.
+	// Somebody else may be faster and want the row id: ask again once they are taken.
+	Missing bool
+}
+
+// Ready tells whether rows of a table may go to host, and what they need. It asks the host, and does what Config wants done about the table, unless it
+// knows an answer that is younger than a minute and than since. Nothing was sent
+// since then that may have to be sent again: what is, goes by an answer that is
+// younger than its first sending, which makes sending it again safe.
 //
-// A *HoldError says that the rows of this table have to wait, however long. If ctx
-// ends, its cause is returned. A question takes 5 s at most.
-func (k *Keeper) Ready(ctx context.Context, host, table string, since time.Time) (rowID bool, err error) {
+// A *HoldError says that the rows of this table have to wait, however long. Any other
+// error is that nobody answers SQL there, or somebody who is not QuestDB: without
+// exactly_once that is an error for two minutes, and then the rows go. If ctx ends, its
+// cause is returned. A question takes 5 s at most.
+func (k *Keeper) Ready(ctx context.Context, host, table string, since time.Time) (Answer, error) {
 	if now := time.Now(); since.After(now) {
 		since = now
 	}
 	for {
 		if ctx.Err() != nil {
-			return false, context.Cause(ctx)
+			return Answer{}, context.Cause(ctx)
 		}
 		v, asked := k.known(host, table, since)
 		switch {
@@ -98,11 +114,14 @@ func (k *Keeper) Ready(ctx context.Context, host, table string, since time.Time)
 }
 
 // answer is a verdict in the form of Ready.
-func (v *verdict) answer(host, table string) (bool, error) {
+func (v *verdict) answer(host, table string) (Answer, error) {
 	if v.hold == "" {
-		return v.rowID, nil
+		return v.Answer, nil
 	}
-	return false, &HoldError{Host: host, Table: table, Reason: v.hold, Again: v.at.Add(v.fresh), Err: v.err}
+	if v.away {
+		return Answer{}, v.err
+	}
+	return Answer{}, &HoldError{Host: host, Table: table, Reason: v.hold, Again: v.at.Add(v.fresh), Err: v.err}
 }
 
 // inquiry is a question on its way. Whoever finds none begins one: it is mine for
@@ -125,7 +144,6 @@ func (k *Keeper) known(host, table string, since time.Time) (verdict, *inquiry) 
 	case e.asking != nil:
 		return verdict{}, &inquiry{done: e.asking}
 	case h.mute.counts(now, since):
-		e.troubled(h.mute.at)
 		return k.unheard(h, e, now), nil
 	}
 	e.asking = make(chan struct{})
@@ -186,10 +204,9 @@ func (k *Keeper) learnTrouble(h *host, e *entry, host, table string, at time.Tim
 	case errors.As(err, &said) && said.QuestDB:
 		// The host answers; what it cannot say, it cannot say of this table.
 		e.troubled(at)
-		e.known = k.unheardOf(e, at, err)
+		e.known = k.unanswered(e, at, e.trouble, err)
 		return append(h.heard(host), e.news(host, table)...)
 	}
-	e.troubled(at)
 	h.silent(at, err)
 	return h.mutter(host, table, k.unheard(h, e, at).hold != "")
 }
@@ -197,25 +214,27 @@ func (k *Keeper) learnTrouble(h *host, e *entry, host, table string, at time.Tim
 // refused is the verdict where SQL is not offered: without exactly_once nothing is
 // held, and a row id that was wanted before is still sent.
 func (k *Keeper) refused(e *entry, at time.Time, err error) verdict {
-	v := verdict{at: at, fresh: minute, rowID: e.known.rowID}
+	v := verdict{at: at, fresh: fresh, Answer: e.known.lasting()}
 	if k.cfg.ExactlyOnce {
 		v.hold, v.err, v.fresh = fmt.Sprintf("exactly_once needs to read its DEDUP keys: %v", err), err, pause
 	}
 	return v
 }
 
-// unheard is the verdict where a host does not answer.
+// unheard is the verdict where a host does not answer. Patience with it is one for all
+// its tables: they are asked about one after the other.
 func (k *Keeper) unheard(h *host, e *entry, now time.Time) verdict {
-	v := k.unheardOf(e, now, h.mute.err)
-	v.at, v.fresh = h.mute.at, h.mute.fresh
+	v := k.unanswered(e, now, h.trouble, h.mute.err)
+	v.at, v.fresh, v.away = h.mute.at, h.mute.fresh, true
 	return v
 }
 
-// unheardOf is the verdict where there is no answer about a table: its rows wait, but
-// without exactly_once not for ever. A row id that was wanted before is still sent.
-func (k *Keeper) unheardOf(e *entry, now time.Time, err error) verdict {
-	v := verdict{at: now, fresh: pause, rowID: e.known.rowID}
-	if k.cfg.ExactlyOnce || now.Sub(e.trouble) < patience {
+// unanswered is the verdict where there is no answer about a table since some time: its
+// rows wait, but without exactly_once not for ever. A row id that was wanted before is
+// still sent.
+func (k *Keeper) unanswered(e *entry, now, since time.Time, err error) verdict {
+	v := verdict{at: now, fresh: pause, Answer: e.known.lasting()}
+	if k.cfg.ExactlyOnce || now.Sub(since) < patience {
 		v.hold, v.err = fmt.Sprintf("its DEDUP keys cannot be read: %v", err), err
 	}
 	return v

@@ -5,7 +5,6 @@ package tables_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -33,7 +32,9 @@ func TestKeysDecideWhetherRowsGetAnID(t *testing.T) {
 		{"id and more", append(others[:2:2], column{"sf_row_id", "LONG", false, true}), "id", "id"},
 		{"keys of the user's own", others, "plain", "plain"},
 		{"no keys", plain, "plain", "hold"},
-		{"a column of the name that is no key", append(plain[:2:2], column{"sf_row_id", "LONG", false, false}), "plain", "hold"},
+		{"a column of the name that is no key", append(plain[:2:2], column{"sf_row_id", "LONG", false, false}), "id", "hold"},
+		{"such a column beside the user's keys", append(others[:2:2], column{"sf_row_id", "LONG", false, false}), "id", "id"},
+		{"such a column of another type", append(plain[:2:2], column{"sf_row_id", "INT", false, false}), "plain", "hold"},
 		{"an id that is no LONG", []column{{"ts", "TIMESTAMP", true, true}, {"sf_row_id", "INT", false, true}}, "hold", "hold"},
 		{"no designated timestamp", []column{{"a", "LONG", false, false}}, "hold", "hold"},
 		{"no table", nil, "plain", "id"},
@@ -76,18 +77,71 @@ func TestMissingTablesAreCreatedAsConfigured(t *testing.T) {
 }
 
 func TestTablesWithoutKeysAreHeldOrRestored(t *testing.T) {
-	const sql = `ALTER TABLE "cpu" ADD COLUMN IF NOT EXISTS "sf_row_id" LONG; ALTER TABLE "cpu" DEDUP ENABLE UPSERT KEYS("at", "sf_row_id")`
+	const add, enable = `ALTER TABLE "cpu" ADD COLUMN IF NOT EXISTS "sf_row_id" LONG`, `ALTER TABLE "cpu" DEDUP ENABLE UPSERT KEYS("at", "sf_row_id")`
 	columns := []column{{"host", "SYMBOL", false, false}, {"at", "TIMESTAMP", true, false}}
 	hold := newBed(t, tables.Config{ExactlyOnce: true})
 	hold.set("db:9000/cpu", columns)
-	if got := hold.ready("cpu"); !strings.Contains(got, sql) || hold.ran() != "" || hold.lines(`DEDUP ENABLE`) != 1 {
+	if got := hold.ready("cpu"); !strings.Contains(got, "run "+add+"; two minutes later") || !strings.Contains(got, "run "+enable+"; or") || hold.ran() != "" || hold.lines(`DEDUP ENABLE`) != 1 {
 		t.Errorf("%s; ran %q; logged %s", got, hold.ran(), hold.log.String())
 	}
-	restore := newBed(t, tables.Config{ExactlyOnce: true, DedupLost: tables.Restore})
-	restore.set("db:9000/cpu", columns)
-	restore.want(restore.ready("cpu"), "id")
-	if restore.ran() != sql || restore.lines("DEDUP keys restored") != 1 {
-		t.Errorf("ran %s; logged %s", restore.ran(), restore.log.String())
+	synctest.Test(t, func(t *testing.T) {
+		restore := newBed(t, tables.Config{ExactlyOnce: true, DedupLost: tables.Restore})
+		restore.set("db:9000/cpu", columns)
+		for restore.ready("cpu") != "id" {
+			time.Sleep(5 * time.Second)
+		}
+		if restore.ran() != add+"; "+enable || restore.lines("DEDUP keys restored") != 1 {
+			t.Errorf("ran %s; logged %s", restore.ran(), restore.log.String())
+		}
+	})
+}
+
+// TestKeysAreRestoredOnlyWhenEveryWriterSendsIDs has an agent without the option, who
+// learned of the table just before: rows that it sends without ids must not meet the
+// keys. 40 s are what its sender keeps an answer and a request may be on its way.
+func TestKeysAreRestoredOnlyWhenEveryWriterSendsIDs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		with, without := newBed(t, tables.Config{ExactlyOnce: true, DedupLost: tables.Restore}), newBed(t, tables.Config{})
+		without.fake = with.fake
+		without.k = keeperOver(t, with.fake)
+		with.set("db:9000/cpu", plain)
+		without.want(without.ready("cpu"), "plain")
+		lastPlain := time.Now()
+		for with.ready("cpu") != "id" {
+			if without.ready("cpu") == "plain" {
+				lastPlain = time.Now()
+			}
+			time.Sleep(time.Second)
+		}
+		if gap := time.Since(lastPlain); gap < 40*time.Second {
+			t.Errorf("keys were set %s after rows went without ids", gap)
+		}
+		if strings.Count(with.ran(), "DEDUP ENABLE") != 1 || time.Since(lastPlain) > 2*time.Minute {
+			t.Errorf("after %s: ran %s", time.Since(lastPlain), with.ran())
+		}
+	})
+}
+
+// keeperOver returns a Keeper without exactly_once over a server that is there.
+func keeperOver(tb testing.TB, f *fake) *tables.Keeper {
+	tb.Helper()
+	k, err := tables.New(tables.Config{SQL: f})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return k
+}
+
+func TestAnAnswerTellsTheTimestampAndWhoCreatesTheTable(t *testing.T) {
+	b := newBed(t, tables.Config{})
+	b.set("db:9000/cpu", []column{{"at", "TIMESTAMP", true, false}})
+	for table, want := range map[string]tables.Answer{
+		"cpu": {Timestamp: "at"},
+		"mem": {Timestamp: "timestamp", Missing: true},
+	} {
+		if got, err := b.k.Ready(t.Context(), "db:9000", table, time.Time{}); err != nil || got != want {
+			t.Errorf("%s: %+v, %v, want %+v", table, got, err, want)
+		}
 	}
 }
 
@@ -109,7 +163,7 @@ func TestAnAnswerCountsForAMinuteAndForOneConnection(t *testing.T) {
 		b := newBed(t, tables.Config{ExactlyOnce: true})
 		b.set("db:9000/cpu", keyed)
 		connected := time.Now()
-		for range 59 {
+		for range 49 {
 			b.want(b.on(connected, "cpu"), "id")
 			time.Sleep(time.Second)
 		}
@@ -152,7 +206,7 @@ func TestHoldErrorTellsWhenToAskAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t, tables.Config{ExactlyOnce: true})
 		b.set("db:9000/cpu", plain)
-		for _, trouble := range []error{nil, errUnreachable, errForbidden} {
+		for _, trouble := range []error{nil, errForbidden, refusal("busy")} {
 			b.silence(trouble)
 			_, err := b.k.Ready(t.Context(), "db:9000", "cpu", time.Now())
 			var hold *tables.HoldError
@@ -163,120 +217,6 @@ func TestHoldErrorTellsWhenToAskAgain(t *testing.T) {
 				t.Errorf("%v does not lead to %v", err, trouble)
 			}
 			time.Sleep(time.Minute)
-		}
-	})
-}
-
-func TestRowsWaitWhileKeysCannotBeRead(t *testing.T) {
-	for _, trouble := range []error{errUnreachable, errForbidden, errPortal, refusal("busy")} {
-		synctest.Test(t, func(t *testing.T) {
-			b := newBed(t, tables.Config{ExactlyOnce: true})
-			b.set("db:9000/cpu", keyed)
-			b.silence(trouble)
-			for range 60 {
-				b.want(b.ready("cpu"), "hold")
-				time.Sleep(10 * time.Second)
-			}
-			if n := strings.Count(b.log.String(), "\n"); n != 1 {
-				t.Errorf("%v: %d lines in ten minutes: %s", trouble, n, b.log.String())
-			}
-			b.silence(nil)
-			b.want(b.ready("cpu"), "id")
-		})
-	}
-}
-
-func TestWithoutExactlyOnceRowsWaitTwoMinutesForAnAnswer(t *testing.T) {
-	for _, trouble := range []error{errUnreachable, errPortal, refusal("busy")} {
-		synctest.Test(t, func(t *testing.T) {
-			b := newBed(t, tables.Config{})
-			b.silence(trouble)
-			began := time.Now()
-			for time.Since(began) < 2*time.Minute {
-				b.want(b.ready("cpu"), "hold")
-				time.Sleep(10 * time.Second)
-			}
-			b.want(b.ready("cpu"), "plain")
-			b.want(b.on(time.Now(), "cpu"), "plain")
-			b.want(b.ready("mem"), "hold") // each table has its own two minutes
-			if n := strings.Count(b.log.String(), "\n"); n > 3 {
-				t.Errorf("%d lines: %s", n, b.log.String())
-			}
-			b.silence(nil)
-			b.set("db:9000/cpu", keyed)
-			time.Sleep(10 * time.Second)
-			b.want(b.ready("cpu"), "id")
-		})
-	}
-}
-
-func TestAnIDThatWasWantedIsStillSentWhenKeysCannotBeRead(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t, tables.Config{})
-		b.set("db:9000/cpu", keyed)
-		b.want(b.ready("cpu"), "id")
-		b.silence(errUnreachable)
-		time.Sleep(time.Minute)
-		for range 12 {
-			b.want(b.ready("cpu"), "hold")
-			time.Sleep(10 * time.Second)
-		}
-		b.want(b.ready("cpu"), "id")
-		b.silence(errForbidden)
-		time.Sleep(time.Minute)
-		b.want(b.ready("cpu"), "id")
-		time.Sleep(time.Minute)
-		b.want(b.ready("cpu"), "id")
-	})
-}
-
-func TestAHostWithoutSQLHoldsNothingAndIsSaidOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t, tables.Config{Create: tables.SQL})
-		b.silence(errForbidden)
-		for range 10 {
-			for table := range 20 {
-				b.want(b.ready(fmt.Sprint("t", table)), "plain")
-			}
-			time.Sleep(time.Minute)
-		}
-		if n := strings.Count(b.log.String(), "\n"); n != 1 || b.asked() != 200 {
-			t.Errorf("%d questions; logged %s", b.asked(), b.log.String())
-		}
-	})
-}
-
-func TestAHostThatDoesNotAnswerIsAskedOnceEveryTenSeconds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t, tables.Config{ExactlyOnce: true})
-		b.silence(errUnreachable)
-		for range 30 {
-			for table := range 20 {
-				b.want(b.ready(fmt.Sprint("t", table)), "hold")
-			}
-			time.Sleep(time.Second)
-		}
-		if b.asked() != 3 {
-			t.Errorf("%d questions in 30 s", b.asked())
-		}
-		// A connection that was made since then says that the host is there again.
-		b.silence(nil)
-		b.set("db:9000/t1", keyed)
-		time.Sleep(time.Millisecond)
-		b.want(b.on(time.Now(), "t1"), "id")
-	})
-}
-
-func TestAServerThatHangsDelaysATableForFiveSeconds(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t, tables.Config{ExactlyOnce: true})
-		b.wait = func(ctx context.Context) error { <-ctx.Done(); return context.Cause(ctx) }
-		began := time.Now()
-		for table := range 20 {
-			b.want(b.ready(fmt.Sprint("t", table)), "hold")
-		}
-		if took := time.Since(began); took != 5*time.Second {
-			t.Errorf("20 tables took %v", took)
 		}
 	})
 }

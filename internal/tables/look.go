@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/rowid"
 	"github.com/questdb-sf/questdb_sf/internal/sqlhttp"
@@ -19,7 +20,12 @@ type shape struct {
 	keyed     bool   // it has DEDUP keys
 	rowID     bool   // the row id is one of them
 	rowIDType string // of the column; empty: there is none
+	// columnSince is since when there is a column for the row id, as far as known.
+	columnSince time.Time
 }
+
+// rowIDType is what the column for the row id has to be.
+const rowIDType = "LONG"
 
 // look asks a server what a table is like (table_columns() of QuestDB 9.3.4: one row
 // a column). An error means that the server does not say.

@@ -4,6 +4,7 @@ package tables
 
 import (
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/rowid"
@@ -35,6 +36,7 @@ const (
 type entry struct {
 	known   verdict
 	trouble time.Time     // since when there is no answer; zero: there is
+	column  time.Time     // since when there is a column for the row id; zero: there is none
 	asking  chan struct{} // closed when the question on its way is answered; nil: none
 	said    string        // what was said of it last: why its rows wait, or a note
 	saidAt  time.Time
@@ -72,7 +74,7 @@ func (h *host) entry(table string) *entry {
 // forget makes room. What is in trouble, or wants the row id, is worth most: it is
 // what counts while the host does not answer.
 func (h *host) forget() {
-	h.drop(func(e *entry) bool { return e.trouble.IsZero() && !e.known.rowID })
+	h.drop(func(e *entry) bool { return e.trouble.IsZero() && !e.known.RowID })
 	if len(h.tables) >= maxTables {
 		h.drop(func(*entry) bool { return true })
 	}
@@ -89,6 +91,23 @@ func (h *host) drop(may func(*entry) bool) {
 	}
 }
 
+// columnSince returns since when a table has a column for the row id, if it has.
+func (k *Keeper) columnSince(host, table string, has bool) time.Time {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	e := k.host(host).entry(table)
+	switch {
+	case !has:
+		e.column = time.Time{}
+	case e.column.IsZero():
+		e.column = time.Now()
+	}
+	return e.column
+}
+
+// lasting is what of a verdict is used when there is no new one.
+func (v *verdict) lasting() Answer { return Answer{RowID: v.RowID, Timestamp: v.Timestamp} }
+
 // troubled notes since when there is no answer.
 func (e *entry) troubled(at time.Time) {
 	if e.trouble.IsZero() {
@@ -101,10 +120,11 @@ func (e *entry) troubled(at time.Time) {
 func (e *entry) news(host, table string) []line {
 	v, before, waited := &e.known, e.said, e.waits
 	text := v.hold + v.note
-	if text == before || text != "" && before != "" && time.Since(e.saidAt) < minute {
+	gist := v.gist(text)
+	if gist == before || gist != "" && before != "" && time.Since(e.saidAt) < minute {
 		return nil
 	}
-	e.said, e.saidAt, e.waits = text, time.Now(), v.hold != ""
+	e.said, e.saidAt, e.waits = gist, time.Now(), v.hold != ""
 	switch {
 	case v.hold != "":
 		return []line{{warnLevel, "rows of a table wait; they stay in the store", []any{"table", table, "host", host, "reason", text}}}
@@ -114,6 +134,15 @@ func (e *entry) news(host, table string) []line {
 		return []line{{infoLevel, "rows of the table are sent again", []any{"table", table, "host", host}}}
 	}
 	return nil
+}
+
+// gist is a text without the words of the server, which may have numbers that
+// change from answer to answer.
+func (v *verdict) gist(text string) string {
+	if v.err == nil {
+		return text
+	}
+	return strings.ReplaceAll(text, v.err.Error(), "")
 }
 
 // silent notes that the host did not answer. It is left alone for a while.

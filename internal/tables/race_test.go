@@ -22,7 +22,7 @@ func TestWhoeverCreatesTheTableFirstItIsLookedAtAgain(t *testing.T) {
 	}{
 		"as we would":            {keyed, tables.Hold, "id"},
 		"without keys":           {plain, tables.Hold, "hold"},
-		"without keys, restored": {plain, tables.Restore, "id"},
+		"without keys, restored": {plain, tables.Restore, "hold"},
 		"with keys of another":   {others, tables.Hold, "plain"},
 	} {
 		for _, refuse := range []bool{false, true} {
@@ -55,7 +55,7 @@ func TestATableThatIsDroppedAgainAndAgainIsGivenUpForAWhile(t *testing.T) {
 }
 
 func TestKeysThatTheServerHasNotAppliedYetAreSetOnceAndCount(t *testing.T) {
-	b := newBed(t, tables.Config{ExactlyOnce: true, DedupLost: tables.Restore})
+	b := newBed(t, tables.Config{ExactlyOnce: true, DedupLost: tables.Restore, Notice: time.Nanosecond})
 	b.set("db:9000/cpu", plain)
 	b.after = func(host string) {
 		for i := range b.tables[host+"/cpu"] {
@@ -64,6 +64,16 @@ func TestKeysThatTheServerHasNotAppliedYetAreSetOnceAndCount(t *testing.T) {
 	}
 	b.want(b.ready("cpu"), "id")
 	if strings.Count(b.ran(), "DEDUP ENABLE") != 1 {
+		t.Errorf("ran %s", b.ran())
+	}
+}
+
+func TestAColumnThatTheServerHasNotAppliedYetIsAddedOnceAndWaitedFor(t *testing.T) {
+	b := newBed(t, tables.Config{ExactlyOnce: true, DedupLost: tables.Restore, Notice: time.Nanosecond})
+	b.set("db:9000/cpu", plain)
+	b.after = func(host string) { b.tables[host+"/cpu"] = plain }
+	b.want(b.ready("cpu"), "hold")
+	if strings.Count(b.ran(), "ADD COLUMN") != 1 || strings.Contains(b.ran(), "DEDUP ENABLE") {
 		t.Errorf("ran %s", b.ran())
 	}
 }
@@ -81,7 +91,7 @@ func TestACreateThatIsRefusedHoldsTheRowsAndSaysWhatToRun(t *testing.T) {
 		{tables.Config{Create: tables.SQL}, errCreate, "hold"},
 		// The server may still create it at the first row.
 		{tables.Config{Create: tables.SQL}, &sqlhttp.Error{Host: "db:9000", Status: 403, Message: "read only", QuestDB: true}, "plain"},
-		{tables.Config{Create: tables.SQL}, errUnreachable, "hold"},
+		{tables.Config{Create: tables.SQL}, errUnreachable, "error"},
 	} {
 		b := newBed(t, c.config)
 		b.before = func(string, string) error { return c.refusal }
@@ -158,6 +168,20 @@ func TestTroubleOfAThousandTablesIsTenLinesAMinute(t *testing.T) {
 		b.want(b.ready("t1000"), "id")
 		if n := b.lines("more_not_logged=990"); n != 1 {
 			t.Errorf("%d lines tell of 990 more: %s", n, b.log.String())
+		}
+	})
+}
+
+func TestWordsOfTheServerThatChangeAreNoNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, tables.Config{ExactlyOnce: true})
+		for minute := range 30 {
+			b.silence(refusal("table busy [txn=%d]", minute))
+			b.want(b.ready("cpu"), "hold")
+			time.Sleep(time.Minute)
+		}
+		if n := strings.Count(b.log.String(), "\n"); n != 1 {
+			t.Errorf("%d lines in half an hour: %s", n, b.log.String())
 		}
 	})
 }

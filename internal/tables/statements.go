@@ -29,7 +29,7 @@ func (p *plan) create(table string) string {
 	var b strings.Builder
 	b.WriteString("CREATE TABLE IF NOT EXISTS " + sqlhttp.Quote(table) + " (" + time + kind)
 	if p.rowID {
-		b.WriteString(", " + sqlhttp.Quote(rowid.Column) + " LONG")
+		b.WriteString(", " + sqlhttp.Quote(rowid.Column) + " " + rowIDType)
 	}
 	b.WriteString(") TIMESTAMP(" + time + ") PARTITION BY " + p.partition.name)
 	if p.ttl.n > 0 {
@@ -42,13 +42,14 @@ func (p *plan) create(table string) string {
 	return b.String()
 }
 
-// restore returns the statements that give a table its keys, in their order.
-func restore(table, timestamp string) []string {
-	alter := "ALTER TABLE " + sqlhttp.Quote(table)
-	return []string{
-		alter + " ADD COLUMN IF NOT EXISTS " + sqlhttp.Quote(rowid.Column) + " LONG",
-		alter + " DEDUP ENABLE UPSERT KEYS" + keys(timestamp),
-	}
+// addColumn returns the statement that makes room for row ids.
+func addColumn(table string) string {
+	return "ALTER TABLE " + sqlhttp.Quote(table) + " ADD COLUMN IF NOT EXISTS " + sqlhttp.Quote(rowid.Column) + " " + rowIDType
+}
+
+// enable returns the statement that gives a table its keys.
+func enable(table, timestamp string) string {
+	return "ALTER TABLE " + sqlhttp.Quote(table) + " DEDUP ENABLE UPSERT KEYS" + keys(timestamp)
 }
 
 func keys(timestamp string) string {
