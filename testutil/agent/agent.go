@@ -101,6 +101,12 @@ func (a *Agent) Close() error {
 	return errors.Join(err, os.RemoveAll(a.dir))
 }
 
+// Done is closed when the agent has ended.
+func (a *Agent) Done() <-chan struct{} { return a.proc.Done() }
+
+// PID returns the process number of the agent.
+func (a *Agent) PID() int { return a.proc.PID() }
+
 // Log returns all that the agent has printed up to now.
 func (a *Agent) Log() string { return a.log.text() }
 

@@ -8,9 +8,12 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"os"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/questdb-sf/questdb_sf/sfpool"
 	"github.com/questdb-sf/questdb_sf/testutil/execd"
 	"github.com/questdb-sf/questdb_sf/testutil/gen"
 	"github.com/questdb-sf/questdb_sf/testutil/questdb"
@@ -59,6 +62,60 @@ func startQWP(t testing.TB, o qwpserver.Options) *qwpserver.Server {
 	return srv
 }
 
+// shared is one server for the tests that neither kill nor configure theirs: a
+// start costs four seconds.
+var shared struct {
+	sync.Mutex
+	srv *questdb.Server
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if shared.srv != nil {
+		_ = shared.srv.Stop()
+	}
+	os.Exit(code)
+}
+
+// sharedQuestDB returns the shared server with the tables that it has; tests that
+// run in parallel take a table_prefix of their own.
+func sharedQuestDB(ctx context.Context, t testing.TB) *questdb.Server {
+	t.Helper()
+	shared.Lock()
+	defer shared.Unlock()
+	if shared.srv == nil {
+		shared.srv = must(questdb.Start(ctx, questdb.Options{}))(t)
+	}
+	return shared.srv
+}
+
+// emptyQuestDB returns the shared server without tables. It is not for tests
+// that run in parallel.
+func emptyQuestDB(ctx context.Context, t testing.TB) *questdb.Server {
+	t.Helper()
+	srv := sharedQuestDB(ctx, t)
+	for _, row := range must(srv.Query(ctx, "SELECT table_name FROM tables()"))(t).Rows {
+		exec(ctx, t, srv, "DROP TABLE "+questdb.Quote(fmt.Sprint(row[0])))
+	}
+	return srv
+}
+
+// exec runs a statement.
+func exec(ctx context.Context, t testing.TB, srv *questdb.Server, sql string) {
+	t.Helper()
+	must(srv.Query(ctx, sql))(t)
+}
+
+// number runs a query of one row and one column of a whole number.
+func number(ctx context.Context, t testing.TB, srv *questdb.Server, sql string) int {
+	t.Helper()
+	var n int
+	res := must(srv.Query(ctx, sql))(t)
+	_, err := fmt.Sscan(fmt.Sprint(res.Rows[0][0]), &n)
+	check(t, err)
+	return n
+}
+
 // config is a block for the execd binary; more are further option lines.
 func config(url, dir string, more ...string) string {
 	text := fmt.Sprintf("[[outputs.questdb_sf]]\nurls = [%q]\nsf_dir = %q\nreconnect_max_backoff = \"500ms\"\n", url, dir)
@@ -82,13 +139,29 @@ func runExecd(ctx context.Context, t testing.TB, config string, input []byte) *e
 	return p
 }
 
+// deliver sends all that the four slots in dir hold, through the library, and
+// returns when the server at url has it. The binary would do so too, but has no
+// way to tell when the slots of its predecessor are empty.
+func deliver(ctx context.Context, t testing.TB, url, dir string, exactlyOnce bool) {
+	t.Helper()
+	pool := must(sfpool.Open(ctx, sfpool.Config{URLs: []string{url}, Dir: dir, MinSenders: 4, ExactlyOnce: exactlyOnce}))(t)
+	defer func() { check(t, pool.Close(ctx)) }()
+	check(t, pool.WaitAcked(ctx))
+}
+
 // readBack returns the generated rows that QuestDB has.
 func readBack(ctx context.Context, t testing.TB, srv *questdb.Server) []gen.Row {
+	t.Helper()
+	return readPrefixed(ctx, t, srv, "")
+}
+
+// readPrefixed is readBack for a block with that table_prefix.
+func readPrefixed(ctx context.Context, t testing.TB, srv *questdb.Server, prefix string) []gen.Row {
 	t.Helper()
 	check(t, srv.WaitApplied(ctx))
 	var rows []gen.Row
 	for _, table := range gen.Tables() {
-		res := must(srv.Rows(ctx, table))(t)
+		res := must(srv.Rows(ctx, prefix+table))(t)
 		rows = append(rows, must(gen.FromSQL(table, res.Maps()))(t)...)
 	}
 	return rows

@@ -23,7 +23,8 @@ func TestLinesReportedDurableSurviveFiveKillsWhileTheServerIsDown(t *testing.T) 
 	srv := startQuestDB(ctx, t, questdb.Options{})
 	check(t, srv.Kill())
 	set := gen.Set{Seed: 3}
-	conf := config(srv.HTTP(), t.TempDir())
+	dir := t.TempDir()
+	conf := config(srv.HTTP(), dir)
 	rnd := rand.New(rand.NewPCG(1, 2))
 
 	var durable int64
@@ -39,7 +40,7 @@ func TestLinesReportedDurableSurviveFiveKillsWhileTheServerIsDown(t *testing.T) 
 	runExecd(ctx, t, conf, set.Lines(durable, int(lines-durable)))
 
 	check(t, srv.Restart(ctx))
-	runExecd(ctx, t, conf+stayUntilSent, nil)
+	deliver(ctx, t, srv.HTTP(), dir, false)
 	none(t, set.Check(readBack(ctx, t, srv), 0, lines), kills*commitRows)
 }
 
@@ -57,13 +58,14 @@ func TestTheBinaryKilledWhileItSendsLosesNothing(t *testing.T) {
 	ctx := realParts(t)
 	const lines = 60_000
 	srv := startQuestDB(ctx, t, questdb.Options{})
-	set := gen.Set{Seed: 4}
-	conf := config(srv.HTTP(), t.TempDir())
+	set, dir := gen.Set{Seed: 4}, t.TempDir()
+	conf := config(srv.HTTP(), dir)
 	p := must(execd.Start(conf))(t)
 	go feed(p, set, 0, lines)
 	check(t, p.WaitDurable(ctx, lines/2))
 	p.Close()
-	runExecd(ctx, t, conf+stayUntilSent, set.Lines(p.Durable(), int(lines-p.Durable())))
+	runExecd(ctx, t, conf, set.Lines(p.Durable(), int(lines-p.Durable())))
+	deliver(ctx, t, srv.HTTP(), dir, false)
 	none(t, set.Check(readBack(ctx, t, srv), 0, lines), commitRows+requestRows)
 }
 

@@ -84,7 +84,7 @@ func TestAPortalThatAnswersHTMLLosesNothing(t *testing.T) {
 			p := must(execd.Start(config("http://"+addr, t.TempDir(), stayUntilSent)))(t)
 			defer p.Close()
 			send(ctx, t, p, set, 0, 500)
-			check(t, p.WaitLog(ctx, "does not answer like QuestDB"))
+			check(t, p.WaitLog(ctx, "like QuestDB"))
 			check(t, portal.Close())
 			<-served
 
@@ -101,7 +101,7 @@ func TestAnSfDirThatCannotBeUsedIsSaidOnceAndWaitedFor(t *testing.T) {
 	srv := startQWP(t, qwpserver.Options{})
 	notADir := writeFile(t, "a file")
 	dir := filepath.Join(notADir, "sf")
-	p := must(execd.Start(config(srv.URL(), dir, stayUntilSent)))(t)
+	p := must(execd.Start(config(srv.URL(), dir, stayUntilSent, `sf_unavailable = "wait"`)))(t)
 	defer p.Close()
 	set := gen.Set{Seed: 11}
 	_, err := p.Stdin.Write(set.Lines(0, 100))
@@ -115,6 +115,23 @@ func TestAnSfDirThatCannotBeUsedIsSaidOnceAndWaitedFor(t *testing.T) {
 	check(t, p.Finish(ctx))
 	if n := strings.Count(p.Log(), "cannot be opened"); n != 1 {
 		t.Errorf("said %d times:\n%s", n, p.Log())
+	}
+	none(t, set.Check(readBackQWP(srv), 0, 100), 0)
+}
+
+func TestAnSfDirThatCannotBeUsedIsSaidOnceAndRowsGoOnFromRAM(t *testing.T) {
+	ctx := realParts(t)
+	srv := startQWP(t, qwpserver.Options{})
+	dir := filepath.Join(writeFile(t, "a file"), "sf")
+	p := must(execd.Start(config(srv.URL(), dir, stayUntilSent)))(t)
+	defer p.Close()
+	set := gen.Set{Seed: 14}
+	_, err := p.Stdin.Write(set.Lines(0, 100))
+	check(t, err)
+	check(t, p.WaitLog(ctx, "rows are kept in RAM"))
+	check(t, p.Finish(ctx))
+	if n := strings.Count(p.Log(), dir); n == 0 || strings.Count(p.Log(), "rows are kept in RAM") != 1 {
+		t.Errorf("the directory is named %d times:\n%s", n, p.Log())
 	}
 	none(t, set.Check(readBackQWP(srv), 0, 100), 0)
 }

@@ -65,23 +65,30 @@ func write(t testing.TB, conn net.Conn, set gen.Set, from, to int64) {
 // waitRows returns when QuestDB has at least n rows of the generated tables.
 func waitRows(ctx context.Context, t testing.TB, srv *questdb.Server, n int) {
 	t.Helper()
+	waitPrefixed(ctx, t, srv, "", n)
+}
+
+// waitPrefixed is waitRows for a block with that table_prefix.
+func waitPrefixed(ctx context.Context, t testing.TB, srv *questdb.Server, prefix string, n int) {
+	t.Helper()
 	for {
-		if got := countRows(ctx, srv); got >= n {
+		got := countRows(ctx, srv, prefix)
+		if got >= n {
 			return
 		}
 		select {
 		case <-time.After(200 * time.Millisecond):
 		case <-ctx.Done():
-			t.Fatalf("%d of %d rows: %v", countRows(context.Background(), srv), n, ctx.Err())
+			t.Fatalf("%d of %d rows: %v", got, n, ctx.Err())
 		}
 	}
 }
 
 // countRows counts distinct row ids; tables that are not there yet count zero.
-func countRows(ctx context.Context, srv *questdb.Server) int {
+func countRows(ctx context.Context, srv *questdb.Server, prefix string) int {
 	total := 0
 	for _, table := range gen.Tables() {
-		res, err := srv.Query(ctx, fmt.Sprintf("SELECT count_distinct(row_id) n FROM %s", questdb.Quote(table)))
+		res, err := srv.Query(ctx, "SELECT count_distinct(row_id) n FROM "+questdb.Quote(prefix+table))
 		if err != nil || len(res.Rows) == 0 {
 			continue
 		}

@@ -27,12 +27,14 @@ var build = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	bin := filepath.Join(cache, "questdb_sf-execd", "questdb_sf")
-	cmd := exec.Command("go", "build", "-o", bin, "./cmd/standalone")
+	// Another process may be running the binary of before.
+	fresh := fmt.Sprintf("%s.%d", bin, os.Getpid())
+	cmd := exec.Command("go", "build", "-o", fresh, "./cmd/standalone")
 	cmd.Dir = filepath.Join(filepath.Dir(here), "..", "..")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the execd binary: %w\n%s", err, out)
 	}
-	return bin, nil
+	return bin, os.Rename(fresh, bin)
 })
 
 // Build builds the binary and returns its path. A process builds once.
