@@ -23,6 +23,7 @@ func (s *Sender) run(ctx context.Context) {
 	defer s.parking.disarm()
 	wait := backoff{initial: s.cfg.InitialBackoff, max: s.cfg.MaxBackoff, rand: s.cfg.Rand}
 	for s.awaitFrames(ctx) {
+		over := s.cfg.Voice.outageOver()
 		progressed, err := s.session(ctx, cursor)
 		if ctx.Err() != nil {
 			return
@@ -37,7 +38,10 @@ func (s *Sender) run(ctx context.Context) {
 			continue
 		}
 		s.lost(err)
-		if !sleep(ctx, wait.next()) {
+		if Stuck(err) {
+			over = nil
+		}
+		if !sleep(ctx, wait.next(), over) {
 			return
 		}
 	}
@@ -286,12 +290,15 @@ func (b *backoff) next() time.Duration {
 	return time.Duration(b.rand() * float64(b.bound))
 }
 
-// sleep reports whether it slept to the end.
-func sleep(ctx context.Context, d time.Duration) bool {
+// sleep waits before the next attempt, but not longer than until another sender of
+// the pool has shown that the outage is over. It reports whether ctx still lives.
+func sleep(ctx context.Context, d time.Duration, over <-chan struct{}) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
+		return true
+	case <-over:
 		return true
 	case <-ctx.Done():
 		return false

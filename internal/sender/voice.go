@@ -27,6 +27,7 @@ type Voice struct {
 	stuck   map[string]*remark // on each slot that is kept by something else
 	recent  map[string]time.Time
 	columns map[string]struct{} // that were said to be sent by another name
+	over    chan struct{}       // closed and replaced when an outage ends
 }
 
 const (
@@ -39,7 +40,7 @@ func NewVoice(log *slog.Logger) *Voice {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	return &Voice{log: log, stuck: map[string]*remark{}, recent: map[string]time.Time{}, columns: map[string]struct{}{}}
+	return &Voice{log: log, stuck: map[string]*remark{}, recent: map[string]time.Time{}, columns: map[string]struct{}{}, over: make(chan struct{})}
 }
 
 // remark is the last thing that was said of a trouble.
@@ -135,7 +136,17 @@ func (v *Voice) ended(slot string, own time.Time) (since time.Time, news bool) {
 		return since, news && !since.IsZero()
 	}
 	since, v.began = v.began, time.Time{}
+	close(v.over)
+	v.over = make(chan struct{})
 	return since, v.outage.end() || news
+}
+
+// outageOver returns a channel that closes when the next outage ends, or the present
+// one.
+func (v *Voice) outageOver() <-chan struct{} {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.over
 }
 
 // maxColumns is of how many columns another name is said.

@@ -110,6 +110,40 @@ func TestFourSlotsSpeakOfAnOutageOfTenMinutesInTwentyLines(t *testing.T) {
 	})
 }
 
+func TestTheFirstSlotThatIsServedAgainWakesTheOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var down atomic.Bool
+		down.Store(true)
+		c := newChoir(t, func(int) *server {
+			return &server{refuseConnect: func(int) error {
+				if down.Load() {
+					return errors.New("connection refused")
+				}
+				return nil
+			}}
+		})
+		for _, b := range c.beds { // each tries at times of its own
+			b.store(1)
+			time.Sleep(1100 * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		down.Store(false)
+		pending := func() (n int64) {
+			synctest.Wait()
+			for _, b := range c.beds {
+				n += b.slot.Stats().Pending
+			}
+			return n
+		}
+		for pending() == 4 {
+			time.Sleep(10 * time.Millisecond)
+		}
+		if n := pending(); n != 0 {
+			t.Errorf("%d slots wait on although the server is back", n)
+		}
+	})
+}
+
 func TestAnOutageWithOneReasonIsSaidOnceAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newChoir(t, func(int) *server {

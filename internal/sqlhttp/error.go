@@ -51,7 +51,7 @@ var denials = []string{"permission denied", "access denied"}
 // again will not help before somebody changes that. Any other Error may pass.
 func (e *Error) Definite() bool {
 	switch e.Status {
-	case http.StatusUnauthorized, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed:
+	case http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed:
 		return true
 	}
 	return e.QuestDB && !e.NoTable() && slices.ContainsFunc(denials, func(text string) bool {

@@ -41,12 +41,16 @@ type Result struct {
 }
 
 // Exec runs one statement on the endpoint called host. A refusal, and an answer
-// that does not prove to be QuestDB's, is an *Error; trouble on the way is the
-// Getter's error. It may have run although the answer did not arrive.
+// that does not prove to be QuestDB's, is an *Error; wrong credentials are a
+// *link.AuthError, as for rows; trouble on the way is the Getter's error. It may
+// have run although the answer did not arrive.
 func (c *Client) Exec(ctx context.Context, host, sql string) (*Result, error) {
 	a, err := c.g.Get(ctx, host, "/exec?query="+url.QueryEscape(sql))
 	if err != nil {
 		return nil, err
+	}
+	if a.Status == http.StatusUnauthorized {
+		return nil, &link.AuthError{Host: host, Status: a.Status}
 	}
 	r, fault := parse(a)
 	if fault != nil {

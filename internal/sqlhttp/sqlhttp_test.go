@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"net/url"
 	"reflect"
 	"strings"
@@ -92,7 +93,6 @@ func TestErrorTellsDefiniteFromPassing(t *testing.T) {
 		{200, `{"error":"empty query","query":"","position":"0"}`, false, false, "empty query"},
 		{403, `{"query":"x","error":"Access denied","position":0}`, true, false, "Access denied"},
 		{400, `{"query":"x","error":"Could not create table, Write permission denied","position":27}`, true, false, "permission denied"},
-		{401, "Unauthorized", true, false, "HTTP 401"},
 		{404, "<html>table does not exist</html>", true, false, "HTTP 404"},
 		{405, "", true, false, "HTTP 405"},
 		{500, "oops", false, false, "HTTP 500"},
@@ -110,6 +110,14 @@ func TestErrorTellsDefiniteFromPassing(t *testing.T) {
 			!strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), "db:9000") || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%d %s: definite %v, no table %v, %q", c.status, c.body, said.Definite(), said.NoTable(), err)
 		}
+	}
+}
+
+func TestWrongCredentialsAreNoAnswerAboutSQL(t *testing.T) {
+	_, err := exec(t, http.StatusUnauthorized, "Unauthorized")
+	var refused *link.AuthError
+	if !errors.As(err, &refused) || errors.As(err, new(*sqlhttp.Error)) || !strings.Contains(err.Error(), "db:9000") {
+		t.Error(err)
 	}
 }
 

@@ -20,8 +20,8 @@
 //	no answer about it        with exactly_once rows wait; else two minutes, and then
 //	                          they go with a row id if one was wanted before
 //	no answer at all          the same, but as an error of the host: no table's fault
-//	SQL refused (401, 403,    with exactly_once rows wait; else as before
-//	404, 405)
+//	SQL refused (403, 404,    with exactly_once rows wait; else as before
+//	405)
 //
 // # How keys come to a table that is written to
 //

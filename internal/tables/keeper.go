@@ -200,7 +200,7 @@ func (k *Keeper) learnTrouble(h *host, e *entry, host, table string, at time.Tim
 	case errors.As(err, &said) && said.Definite():
 		e.trouble = time.Time{}
 		e.known = k.refused(e, at, err)
-		return append(h.heard(host), h.noSQL(host, table, e.known.hold != "", said)...)
+		return append(h.heard(host), h.noSQL(host, table, k.cfg.Create != Server, e.known.hold != "", said)...)
 	case errors.As(err, &said) && said.QuestDB:
 		// The host answers; what it cannot say, it cannot say of this table.
 		e.troubled(at)

@@ -196,7 +196,7 @@ func TestHeldTablesAreLookedAtEveryTenSeconds(t *testing.T) {
 		b.set("db:9000/cpu", keyed)
 		time.Sleep(10 * time.Second)
 		b.want(b.ready("cpu"), "id")
-		if b.lines("rows of the table are sent again") != 1 {
+		if b.lines("the table takes rows again") != 1 {
 			t.Errorf("logged %s", b.log.String())
 		}
 	})

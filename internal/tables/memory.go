@@ -131,7 +131,7 @@ func (e *entry) news(host, table string) []line {
 	case v.note != "":
 		return []line{{warnLevel, text, []any{"table", table, "host", host}}}
 	case waited:
-		return []line{{infoLevel, "rows of the table are sent again", []any{"table", table, "host", host}}}
+		return []line{{infoLevel, "the table takes rows again", []any{"table", table, "host", host}}}
 	}
 	return nil
 }
@@ -177,15 +177,20 @@ func (h *host) mutter(name, table string, wait bool) []line {
 	return []line{{warnLevel, text, []any{"host", name, "table", table, "error", h.mute.err}}}
 }
 
-// noSQL tells of a host that offers no SQL, or not to this user.
-func (h *host) noSQL(name, table string, wait bool, err *sqlhttp.Error) []line {
+// noSQL tells of a host that offers no SQL, or not to this user. Where nobody asked
+// for SQL that is no trouble.
+func (h *host) noSQL(name, table string, wanted, wait bool, err *sqlhttp.Error) []line {
 	if h.status == err.Status {
 		return nil
 	}
 	h.status = err.Status
+	level := infoLevel
+	if wanted {
+		level = warnLevel
+	}
 	text := "DEDUP keys cannot be read; rows are sent without row ids, which a table with " + rowid.Column + " among its keys needs"
 	if wait {
 		text = "DEDUP keys cannot be read, which exactly_once needs; rows stay in the store: give the user the right to SQL"
 	}
-	return []line{{warnLevel, text, []any{"host", name, "table", table, "error", err}}}
+	return []line{{level, text, []any{"host", name, "table", table, "error", err}}}
 }
