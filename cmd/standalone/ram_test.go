@@ -54,7 +54,7 @@ func withoutDisk(t *testing.T, url, closeFlush string) (r result, progress strin
 	var stdout, stderr bytes.Buffer
 	input := strings.NewReader("t id=1i 1700000000000000000\nt id=2i 1700000001000000000\n")
 	r.code = run([]string{"-config", file, "-progress-fd", fmt.Sprint(fd)}, input, &stdout, &stderr)
-	r.stdout, r.stderr = stdout.String(), ownTrouble(stderr.String())
+	r.stdout, r.stderr = stdout.String(), stderr.String()
 	reported, err := os.ReadFile(out.Name())
 	if err != nil {
 		t.Fatal(err)

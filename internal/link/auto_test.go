@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -356,5 +357,35 @@ func TestEndedContextEndsTheRound(t *testing.T) {
 	}
 	if _, err := newLink(t, cfg).Connect(ctx); !errors.Is(err, stopping) || dials != 1 {
 		t.Errorf("%v after %d dials", err, dials)
+	}
+}
+
+// QuestDB without TLS closes the connection when it reads a handshake.
+func TestAServerThatHangsUpOnTLSIsAskedForHTTP(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ended sync.WaitGroup
+	ended.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = conn.Read(make([]byte, 64<<10))
+			_ = conn.Close()
+		}
+	})
+	t.Cleanup(func() { _ = listener.Close(); ended.Wait() })
+	for _, scheme := range []string{"https", "wss"} {
+		l, err := link.New(link.Config{URLs: []string{scheme + "://" + listener.Addr().String()},
+			Transport: link.Auto, Compression: link.CompressionAuto})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Connect(t.Context()); err == nil || !strings.Contains(err.Error(), "does it speak https or wss") {
+			t.Errorf("%s: %v", scheme, err)
+		}
 	}
 }
