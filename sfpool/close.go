@@ -70,18 +70,19 @@ func (p *Pool) gather(ctx context.Context) {
 }
 
 // drain waits until nothing is pending in the senders that are home, and until the
-// recovery has emptied the slots that have none.
+// recovery has emptied the slots that have none. When no time is left it opens no
+// slot any more, and only notes which ones it has not come to.
 func (p *Pool) drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, p.cfg.CloseFlushTimeout)
 	defer cancel()
 	for _, m := range p.membersIn(live) {
 		_ = safely("drain of slot "+m.name, func() error { return drained(ctx, m.d) })
 	}
-	p.recoverLast()
-	p.until(ctx, func() bool { return !p.recovery.running })
-	p.mu.Lock()
-	defer p.unlock()
-	close(p.lastCall)
+	if ctx.Err() == nil {
+		p.recoverLast()
+		p.until(ctx, func() bool { return !p.recovery.running })
+	}
+	p.endRecovery()
 }
 
 // drained waits until nothing is pending in a slot. Rows whose tables must wait
@@ -148,12 +149,9 @@ func (p *Pool) closeResult() error {
 		errs = append(errs, fmt.Errorf("orphan %s stays locked: its sender did not stop, or its lock was not released", c.name))
 	}
 	if p.tasks > 0 && len(errs) == 0 {
-		errs = append(errs, fmt.Errorf("%d goroutines that drain orphans have not ended yet", p.tasks))
+		errs = append(errs, fmt.Errorf("%d goroutines that drain slots have not ended yet", p.tasks))
 	}
-	if len(p.unopened) > 0 {
-		p.say(slog.LevelInfo, "slots were not opened in this run; what they hold stays on disk until the next start",
-			"slots", strings.Join(p.unopened, " "))
-	}
+	p.leaveUnopened()
 	if p.cfg.inRAM() && lost > 0 {
 		errs = append(errs, &LostError{Rows: lost})
 	}
@@ -163,6 +161,15 @@ func (p *Pool) closeResult() error {
 // leave says which rows the next start will find. WARNING: the caller must hold mu.
 func (p *Pool) leave(index int) {
 	if pending := p.places[index].last.Pending; pending > 0 && !p.cfg.inRAM() {
-		p.say(slog.LevelInfo, "rows stay on disk until the next start", "slot", p.slotName(index), "pending_rows", pending)
+		p.sayOpened(slog.LevelInfo, "rows stay on disk until the next start", "slot", p.slotName(index), "pending_rows", pending)
+	}
+}
+
+// leaveUnopened names the slots that nobody came to. WARNING: the caller must hold
+// mu.
+func (p *Pool) leaveUnopened() {
+	if len(p.unopened) > 0 {
+		p.sayOpened(slog.LevelInfo, "slots were not opened in this run; what they hold stays on disk until the next start",
+			"slots", strings.Join(p.unopened, " "))
 	}
 }

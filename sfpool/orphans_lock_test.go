@@ -137,7 +137,7 @@ func TestADrainerWhoseCloseHangsIsReportedAndHoldsUpNothingElse(t *testing.T) {
 		b.mu.Unlock()
 		b.write()
 		b.at(20 * time.Second)
-		closes(t, b.pool, closeTimeout+time.Second, "goroutines that drain orphans have not ended")
+		closes(t, b.pool, closeTimeout+time.Second, "goroutines that drain slots have not ended")
 		b.holding(theOrphan)
 		close(let)
 		b.holding()

@@ -45,11 +45,20 @@ func (p *Pool) startRecovery() {
 	p.start(p.recoverSlots)
 }
 
-// recoverLast starts a last pass if there is anything left to recover.
+// endRecovery lets what runs be the last pass, which opens nothing from now on.
+func (p *Pool) endRecovery() {
+	p.mu.Lock()
+	close(p.lastCall)
+	p.unlock()
+	p.recoverLast()
+}
+
+// recoverLast starts a last pass if there is anything left to recover. A pool that
+// could not be opened has none: its slots may be another's.
 func (p *Pool) recoverLast() {
 	p.mu.Lock()
 	defer p.unlock()
-	if p.backlog && !p.recovery.running {
+	if p.announced && p.backlog && !p.recovery.running {
 		p.backlog, p.recovery.running = false, true
 		p.start(p.recoverSlots)
 	}

@@ -32,10 +32,10 @@ func (s *shared) lostError(rows int64) error { return &LostError{Dir: s.set.Pool
 func (s *shared) close(ctx context.Context) error {
 	s.shut()
 	err := s.waitTasks()
-	if err == nil {
+	if err == nil { // else the disk hangs, and so would these
 		s.lastTry()
+		s.rescue()
 	}
-	s.rescue()
 	disk, ram := s.takePools()
 	diskErr := make(chan error, 1)
 	go func() { diskErr <- s.closeDisk(ctx, disk) }()

@@ -43,11 +43,12 @@ func (d *disk) fails(err error, only func(vfstest.Op) bool) {
 
 func (d *disk) hook(op vfstest.Op) error {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.err == nil || op.Kind == vfstest.OpUnlock || op.Kind == vfstest.OpClose || d.only != nil && !d.only(op) {
+	err, only := d.err, d.only
+	d.mu.Unlock()
+	if err == nil || op.Kind == vfstest.OpUnlock || op.Kind == vfstest.OpClose || only != nil && !only(op) {
 		return nil
 	}
-	return &fs.PathError{Op: op.Kind.String(), Path: op.Path, Err: d.err}
+	return &fs.PathError{Op: op.Kind.String(), Path: op.Path, Err: err}
 }
 
 // settings are those of a block whose server is down.
@@ -121,6 +122,19 @@ func flush(t testing.TB, p *sfpool.Pool, rows int) error {
 		do(t, batch.Add(&r))
 	}
 	return s.Flush(context.Background(), batch)
+}
+
+// fillTwo stores a row in each of two slots.
+func fillTwo(t testing.TB, st *store.Store) {
+	t.Helper()
+	p, release, err := st.Pool()
+	do(t, err)
+	defer release()
+	s, err := p.Borrow(context.Background())
+	do(t, err)
+	do(t, flush(t, p, 1)) // in the second
+	s.Return()
+	do(t, flush(t, p, 1))
 }
 
 // openAllSlots makes the slots that an earlier pool left show what they hold.

@@ -168,11 +168,7 @@ func (s *shared) moveOut(ctx context.Context) (rows int64, err error) {
 	if !s.idle(ctx, ram) {
 		return 0, ctx.Err()
 	}
-	rows, err = ram.MoveTo(ctx, disk)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.counts.moved += rows
-	return rows, err
+	return ram.MoveTo(ctx, disk)
 }
 
 // leaveRAM closes the pool in RAM, unless the disk has failed meanwhile and rows
@@ -201,14 +197,16 @@ func (s *shared) dropRAM(ctx context.Context) (ram *sfpool.Pool, rows int64) {
 	defer func() { <-s.opening }()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || s.disk == nil || s.ram == nil || s.users[s.ram] > 0 || s.ram.Stats().Pending > 0 {
+	if s.closed || s.disk == nil || s.ram == nil || s.users[s.ram] > 0 {
 		return nil, 0
 	}
-	c := &s.counts
-	ram, rows = s.ram, c.moved-c.told
-	c.leaving, c.told = ram, c.moved
+	last := s.ram.Stats()
+	if last.Pending > 0 {
+		return nil, 0
+	}
+	ram, s.counts.leaving = s.ram, s.ram
 	s.ram, s.returning, s.said = nil, nil, nil
-	return ram, rows
+	return ram, last.Evicted
 }
 
 // failed is Store.Failed.

@@ -27,12 +27,11 @@ type Stats struct {
 
 // counts are what outlives a pool. The mutex of its owner guards it.
 type counts struct {
-	moved, lost int64
-	told        int64        // of moved, the rows that were spoken of
-	disk        sfpool.Stats // of the pools on disk when the last of them was closed
-	failing     *sfpool.Pool // on disk, being closed: still to be counted
-	ram         sfpool.Stats // of pools in RAM that are closed: counters only
-	leaving     *sfpool.Pool // in RAM, being closed: still to be counted
+	lost    int64        // in RAM
+	disk    sfpool.Stats // of the pools on disk when the last of them was closed
+	failing *sfpool.Pool // on disk, being closed: still to be counted
+	ram     sfpool.Stats // of pools in RAM that are closed: counters only
+	leaving *sfpool.Pool // in RAM, being closed: still to be counted
 }
 
 // stats is Store.Stats.
@@ -40,7 +39,7 @@ func (s *shared) stats() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := &s.counts
-	st := Stats{Stats: c.disk, RAM: s.disk == nil && s.ram != nil, Moved: c.moved, LostRAM: c.lost}
+	st := Stats{Stats: c.disk, RAM: s.disk == nil && s.ram != nil, LostRAM: c.lost}
 	if p := cmp.Or(s.disk, c.failing); p != nil {
 		st.Stats = p.Stats()
 		addTraffic(&st.Stats, &c.disk)
@@ -56,9 +55,10 @@ func (s *shared) stats() Stats {
 	}
 	addLedger(&st.RAMStats, &past)
 	addTraffic(&st.RAMStats, &past)
-	st.RAMStats.Accepted -= c.moved
-	st.RAMStats.Evicted -= c.moved
-	st.RAMStats.Gone -= c.moved
+	st.Moved = st.RAMStats.Evicted - c.lost // for this is how MoveTo settles them
+	st.RAMStats.Accepted -= st.Moved
+	st.RAMStats.Evicted -= st.Moved
+	st.RAMStats.Gone -= st.Moved
 	return st
 }
 

@@ -73,8 +73,14 @@ func output(t testing.TB, text string) *questdb_sf.Output {
 // running wraps a plugin as Telegraf does, connected.
 func running(t testing.TB, o *questdb_sf.Output, strategy string) *models.RunningOutput {
 	t.Helper()
+	return wrapped(t, o, strategy, 100, 1000)
+}
+
+// wrapped is running for any output.
+func wrapped(t testing.TB, o telegraf.Output, strategy string, batch, limit int) *models.RunningOutput {
+	t.Helper()
 	c := &models.OutputConfig{Name: "questdb_sf", ID: t.Name(), BufferStrategy: strategy, BufferDirectory: t.TempDir()}
-	ro := models.NewRunningOutput(o, c, 100, 1000)
+	ro := models.NewRunningOutput(o, c, batch, limit)
 	require.NoError(t, ro.Init())
 	require.NoError(t, ro.Connect())
 	t.Cleanup(ro.Close)

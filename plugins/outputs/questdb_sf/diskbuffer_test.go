@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/influxdata/telegraf"
-	"github.com/influxdata/telegraf/models"
 	"github.com/stretchr/testify/require"
 )
 
@@ -54,20 +53,10 @@ func (t taken) As(target any) bool {
 	return true
 }
 
-func buffered(t testing.TB, o telegraf.Output, strategy string) *models.RunningOutput {
-	t.Helper()
-	c := &models.OutputConfig{Name: "picky", ID: t.Name(), BufferStrategy: strategy, BufferDirectory: t.TempDir()}
-	ro := models.NewRunningOutput(o, c, 5, 1_000_000)
-	require.NoError(t, ro.Init())
-	require.NoError(t, ro.Connect())
-	t.Cleanup(ro.Close)
-	return ro
-}
-
 func TestTelegrafsDiskBufferMixesUpWhatAnOutputTook(t *testing.T) {
 	for strategy, rest := range map[string][]int64{"memory": {3, 5, 6}, "disk_write_through": {3, 4, 6}} {
 		p := &picky{}
-		ro := buffered(t, p, strategy)
+		ro := wrapped(t, p, strategy, 5, 1_000_000)
 		for id := range 6 {
 			ro.AddMetric(numbered(id + 1))
 		}
@@ -80,7 +69,7 @@ func TestTelegrafsDiskBufferMixesUpWhatAnOutputTook(t *testing.T) {
 func BenchmarkBuffersOfTelegraf(b *testing.B) {
 	for _, strategy := range []string{"memory", "disk_write_through"} {
 		b.Run(strategy, func(b *testing.B) {
-			ro := buffered(b, &picky{}, strategy)
+			ro := wrapped(b, &picky{}, strategy, 5, 1_000_000)
 			m := numbered(1)
 			for b.Loop() {
 				ro.AddMetric(m)
