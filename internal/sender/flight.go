@@ -51,7 +51,7 @@ type flight struct {
 	ids     bool                // a table of the frame needs row ids
 	unmade  map[string]struct{} // tables that were missing when rows went to them
 	partly  bool                // some of its rows wait
-	planned time.Time           // when its tables were asked about
+	planned time.Time           // since when what is known of its tables counts
 	group   slot.FSN            // the first frame of its group
 	open    bool                // which goes on behind it
 

@@ -123,6 +123,9 @@ func (m *model) chance(kind string) bool {
 }
 
 func (m *model) answer(_ int, seq int64) *link.Outcome {
+	if m.bed.srv.window == 1 && m.chance("slow") { // verdicts grow old inside a frame
+		time.Sleep(12 * time.Second)
+	}
 	switch {
 	case m.chance("refuse"):
 		return &link.Outcome{Seq: seq, Refusal: &link.Refusal{Host: "server", Status: qwp.StatusInternalError}}
@@ -218,6 +221,7 @@ func TestEveryRowArrivesUnlessItsTableWaitsAndNoneTwiceAfterItsAck(t *testing.T)
 			faults: map[string]float64{
 				"refuse": often.Draw(rt, "refuse"), "silence": often.Draw(rt, "silence"),
 				"break": often.Draw(rt, "break"), "away": often.Draw(rt, "away"),
+				"slow": often.Draw(rt, "slow"),
 			},
 		}
 		m.oracle.heard = m.hears

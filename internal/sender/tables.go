@@ -90,9 +90,14 @@ func (v *verdicts) ask(ctx context.Context, table string, since time.Time) (verd
 }
 
 // again asks about tables that wait, and tells whether one of them need not any
-// more.
+// more. If the server takes its time, the turn of some comes with a later try: the
+// rows of other tables do not wait for all the answers.
 func (v *verdicts) again(ctx context.Context, waiting map[string]struct{}) (ready bool, err error) {
+	began := time.Now()
 	for table := range waiting {
+		if time.Since(began) >= verdictTime {
+			break
+		}
 		k, err := v.ask(ctx, table, v.since)
 		if err != nil {
 			return false, err
@@ -114,8 +119,10 @@ func (v *verdicts) trim() {
 var errGroupWaits = errors.New("a group of frames waits for its tables")
 
 // plan picks the parts of the frame in view that go out now; there may be none.
+// What has left of it is acked.
 func (f *flight) plan(ctx context.Context) error {
-	f.parts, f.ids, f.partly, f.planned = f.buf[:0], false, false, time.Now()
+	now := time.Now()
+	f.parts, f.ids, f.partly, f.begun, f.planned = f.buf[:0], false, false, false, now
 	f.verdicts.trim()
 	known, held := f.s.parking.meet(f.fsn), heldBlock{}
 	for i := range f.view.Tables() {
@@ -124,7 +131,7 @@ func (f *flight) plan(ctx context.Context) error {
 		if from >= t.Rows {
 			continue
 		}
-		v, err := f.verdicts.of(ctx, t.Name, f.planned)
+		v, err := f.verdicts.of(ctx, t.Name, now)
 		if err != nil {
 			return err
 		}
@@ -134,6 +141,9 @@ func (f *flight) plan(ctx context.Context) error {
 			continue
 		}
 		f.suit(t, v)
+		if v.asked.Before(f.planned) {
+			f.planned = v.asked
+		}
 		f.parts = append(f.parts, qwp.Part{Table: i, First: from, Last: t.Rows})
 	}
 	f.buf = f.parts
@@ -183,8 +193,8 @@ var errKeysCame = errors.New("a table that was missing has DEDUP keys now")
 // confirm asks again about the tables that were missing when their first rows went
 // out, before these are settled. Rows without ids would be one in a table that has
 // come to want them; they are sent again. Where there is no answer, too many of
-// these would be sent twice to save the few that meet such a moment. last says that
-// nothing else is on its way.
+// these would be sent twice to save the few that meet such a moment; but few are on
+// their way when the sender is stopped. last says that nothing else is.
 func (f *flight) confirm(ctx context.Context, last bool) error {
 	if f.keysCame {
 		return errKeysCame
@@ -192,6 +202,9 @@ func (f *flight) confirm(ctx context.Context, last bool) error {
 	since := time.Now() // for all: a server that does not answer is asked once
 	for table := range f.unmade {
 		k, err := f.verdicts.ask(ctx, table, since)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err == nil && k.RowID {
 			f.keysCame = true
 			f.s.cfg.Log.Warn("a table got DEDUP keys while its first rows were sent without row ids; they are sent again",
@@ -259,6 +272,7 @@ func (f *flight) enter(ctx context.Context) error {
 		return err
 	}
 	if v.hold != nil && f.fsn == g.from && f.conn.Transport() == link.QWP {
+		f.s.parking.await(g.table)
 		f.block()
 		return nil
 	}
@@ -290,13 +304,13 @@ func (f *flight) rewind() {
 }
 
 // prepare tries again what waits, if that is due, and asks again for a frame whose
-// verdicts have grown old while it waited for the window. One of which a part has
-// left goes on as it began.
+// verdicts have grown old while it, or the rest of it, waited for the window. One of
+// which a part is on its way goes on as it began.
 func (f *flight) prepare(ctx context.Context) error {
-	if f.begun {
+	if f.begun && len(f.units) > 0 {
 		return nil
 	}
-	if f.again {
+	if f.again && !f.begun {
 		if err := f.retry(ctx); err != nil {
 			return err
 		}

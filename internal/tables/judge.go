@@ -75,7 +75,7 @@ func (k *Keeper) judge(table string, s shape) (verdict, task) {
 		return k.judgeMissing(table)
 	case s.timestamp == "":
 		return held("it has no designated timestamp, so that no row can be sent to it: create it anew with one, or drop it"), task{}
-	case s.rowID && s.rowIDType != rowIDType:
+	case s.rowIDType != "" && s.rowIDType != rowIDType && (s.rowID || k.cfg.ExactlyOnce && !s.keyed):
 		return held(fmt.Sprintf("its column %s is %s, but the row id is a LONG", rowid.Column, s.rowIDType)), task{}
 	case s.rowID:
 		return plainly(s), task{}

@@ -96,6 +96,20 @@ func TestTablesWithoutKeysAreHeldOrRestored(t *testing.T) {
 	})
 }
 
+// TestAColumnThatCannotHoldIDsIsNotMadeAKey: rows go to it without ids, and would be one
+// for each time.
+func TestAColumnThatCannotHoldIDsIsNotMadeAKey(t *testing.T) {
+	for _, lost := range []tables.Lost{tables.Hold, tables.Restore} {
+		b := newBed(t, tables.Config{ExactlyOnce: true, DedupLost: lost, Notice: time.Nanosecond})
+		b.set("db:9000/cpu", append(plain[:2:2], column{"sf_row_id", "VARCHAR", false, false}))
+		got := b.ready("cpu")
+		b.want(got, "hold")
+		if b.ran() != "" || strings.Contains(got, "DEDUP ENABLE") || !strings.Contains(got, "VARCHAR") {
+			t.Errorf("%v: %s; ran %q", lost, got, b.ran())
+		}
+	}
+}
+
 // TestKeysAreRestoredOnlyWhenEveryWriterSendsIDs has an agent without the option, who
 // learned of the table just before: rows that it sends without ids must not meet the
 // keys. 40 s are what its sender keeps an answer and a request may be on its way.
