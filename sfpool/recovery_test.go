@@ -361,37 +361,6 @@ func TestFourSeededSlotsAreReplayedWithMinZeroAndLightLoad(t *testing.T) {
 	})
 }
 
-func TestCloseAlsoEmptiesSlotsThatTheRecoveryHasNotComeTo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b, srv := newBed(t), &server{}
-		cfg := b.config()
-		leaveFour(t, b, srv, cfg)
-		srv.is(false)
-		cfg.MinSenders, cfg.CloseFlushTimeout = 1, time.Minute
-		p := srv.open(t, cfg)
-		if err := p.Close(context.Background()); err != nil {
-			t.Fatal(err)
-		}
-		replayed(t, srv, p, 0, 1, 2, 3)
-	})
-}
-
-func TestCloseNamesTheSlotsThatWereNotOpened(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b, srv := newBed(t), &server{}
-		cfg := b.config()
-		leaveFour(t, b, srv, cfg)
-		cfg.MinSenders, cfg.CloseFlushTimeout = 1, time.Second
-		p := srv.open(t, cfg)
-		if err := p.Close(context.Background()); err != nil {
-			t.Fatal(err)
-		}
-		if got := b.log.count("slots were not opened in this run"); got != 1 || !strings.Contains(b.log.String(), "default-3") {
-			t.Errorf("said %d times: %s", got, b.log.String())
-		}
-	})
-}
-
 func TestAServerThatIsDownAtTheStartGetsWhatIsThereWhenItIsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, srv := newBed(t), &server{}

@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // Who was refused the place of the pool has no business in its slots, and tries
@@ -65,6 +67,37 @@ func TestCloseDoesNotNameSlotsThatHoldNothing(t *testing.T) {
 		}
 		if n := b.log.count("were not opened in this run"); n != 0 {
 			t.Errorf("said %d times: %s", n, b.log.String())
+		}
+	})
+}
+
+func TestCloseAlsoEmptiesSlotsThatTheRecoveryHasNotComeTo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, srv := newBed(t), &server{}
+		cfg := b.config()
+		leaveFour(t, b, srv, cfg)
+		srv.is(false)
+		cfg.MinSenders, cfg.CloseFlushTimeout = 1, time.Minute
+		p := srv.open(t, cfg)
+		if err := p.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		replayed(t, srv, p, 0, 1, 2, 3)
+	})
+}
+
+func TestCloseNamesTheSlotsThatWereNotOpened(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, srv := newBed(t), &server{}
+		cfg := b.config()
+		leaveFour(t, b, srv, cfg)
+		cfg.MinSenders, cfg.CloseFlushTimeout = 1, time.Second
+		p := srv.open(t, cfg)
+		if err := p.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if got := b.log.count("slots were not opened in this run"); got != 1 || !strings.Contains(b.log.String(), "default-3") {
+			t.Errorf("said %d times: %s", got, b.log.String())
 		}
 	})
 }
