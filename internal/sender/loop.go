@@ -91,6 +91,7 @@ func (s *Sender) atRest(changed <-chan struct{}, blocked bool) {
 	if blocked {
 		s.wake = nil
 	}
+	s.showHeld() // before those who wait for the end of this are told
 	if since := s.setHeld(&HeldError{Pending: pending, For: s.parking.why}); !since.IsZero() {
 		s.cfg.Voice.recovered("the server is there again; what is left waits for its tables",
 			s.name(), since, s.State(), pending)
