@@ -245,34 +245,54 @@ func (p *Pool) retire(m *member) {
 	p.start(func() { p.closeMember(m) })
 }
 
+// ending is what came of closing a sender.
+type ending struct {
+	err      error
+	released bool // its lock, for certain
+	last     slotView
+	lookErr  error // why last says nothing
+}
+
+// end closes the sender. It takes as long as the delegate takes.
+func (m *member) end() (e ending) {
+	e.err = safely("close of slot "+m.name, m.d.close)
+	e.released = isReleased(m.name, m.d)
+	e.last, e.lookErr = m.look()
+	return e
+}
+
 // closeMember closes a sender whose index is closing, and frees the index if the lock
 // is proven released.
 func (p *Pool) closeMember(m *member) {
-	err := safely("close of slot "+m.name, m.d.close)
-	released := isReleased(m.name, m.d)
-	last, lookErr := m.look()
+	e := m.end()
 	p.mu.Lock()
 	defer p.unlock()
-	pl := &p.places[m.index]
-	if lookErr == nil {
-		pl.last = last
-	}
-	m.broken, m.lent = true, nil
-	if lookErr != nil || last.PendingFrames > 0 {
+	p.noteEnding(m, e)
+	m.lent = nil
+	if e.lookErr != nil || e.last.PendingFrames > 0 {
 		p.backlog = true // somebody has to see to it
 	}
-	if err != nil {
-		p.noteCloseError(m, err)
+	if e.err != nil {
+		p.noteCloseError(m, e.err)
 	}
 	p.nudge() // MinSenders may want another, or the lock another look
-	if released {
+	if e.released {
 		p.move(m.index, free)
 		p.hire()
 		return
 	}
 	p.move(m.index, leaked)
 	p.say(slog.LevelWarn, "a slot is retired: its sender is closed and its lock still held; it is tried again and again",
-		"slot", m.name, "slot_index", m.index, "usable_slots", len(p.places)-p.count(leaked), "error", err)
+		"slot", m.name, "slot_index", m.index, "usable_slots", len(p.places)-p.count(leaked), "error", e.err)
+}
+
+// noteEnding keeps what was seen last of a sender that is closed. WARNING: the caller
+// must hold mu.
+func (p *Pool) noteEnding(m *member, e ending) {
+	m.broken = true
+	if e.lookErr == nil {
+		p.places[m.index].last = e.last
+	}
 }
 
 // noteCloseError keeps an error for the one who closes the pool, or logs it.

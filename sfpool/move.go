@@ -124,19 +124,14 @@ func (p *Pool) stopSending(m *member) error {
 	p.mu.Lock()
 	p.move(m.index, closing)
 	p.unlock()
-	err := safely("close of slot "+m.name, m.d.close)
-	released := isReleased(m.name, m.d)
-	last, lookErr := m.look()
+	e := m.end()
 	p.mu.Lock()
 	defer p.unlock()
-	m.broken = true
-	if lookErr == nil {
-		p.places[m.index].last = last
-	}
-	if !released {
+	p.noteEnding(m, e)
+	if !e.released {
 		p.move(m.index, leaked)
 		p.nudge()
-		return errors.Join(errors.New("its sender did not stop"), err)
+		return errors.Join(errors.New("its sender did not stop"), e.err)
 	}
 	p.move(m.index, free)
 	p.move(m.index, building) // before anybody else can

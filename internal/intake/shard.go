@@ -110,13 +110,7 @@ func (c *chunk) add(row *qwp.Row) {
 	own, before := &c.rows[c.n], len(c.text)
 	own.Reset(row.Table)
 	own.Time, own.TimeType = row.Time, row.TimeType
-	for _, cell := range row.Cells {
-		if from := len(c.text); len(cell.Text) > 0 {
-			c.text = append(c.text, cell.Text...)
-			cell.Text = c.text[from:len(c.text):len(c.text)] // of the old array, should this one grow
-		}
-		own.Cells = append(own.Cells, cell)
-	}
+	own.Cells, c.text = qwp.AppendCells(own.Cells, c.text, row.Cells)
 	c.n++
 	c.size += len(c.text) - before + cellBytes*(len(row.Cells)+1)
 }

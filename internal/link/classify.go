@@ -108,9 +108,9 @@ func classifyHTTP(host string, status int, h http.Header, coded bool, body []byt
 	r := &Refusal{Host: host, HTTPStatus: status, RetryAfter: retryAfter(h)}
 	answer, ok := parseAnswer(body)
 	if ok {
-		r.Message, r.Line = oneLine(answer.Message, maxMessage), answer.line()
+		r.Message, r.Line = OneLine(answer.Message, maxMessage), answer.line()
 	} else {
-		r.Message = oneLine(string(body[:min(len(body), 4*maxMessage)]), maxExcerpt)
+		r.Message = OneLine(string(body[:min(len(body), 4*maxMessage)]), maxExcerpt)
 	}
 	r.Class = classifyStatus(r, answer, ok)
 	return r
@@ -253,8 +253,8 @@ func retryAfter(h http.Header) time.Duration {
 	return min(max(wait, 0), maxWait)
 }
 
-// oneLine makes s printable on one line of at most limit bytes.
-func oneLine(s string, limit int) string {
+// OneLine makes what a server said printable, on one line of at most limit bytes.
+func OneLine(s string, limit int) string {
 	s = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) {
 			return ' '

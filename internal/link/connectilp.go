@@ -95,5 +95,5 @@ func offersQWP(body []byte) bool {
 }
 
 func roleError(host string, h http.Header) *RoleError {
-	return &RoleError{Host: host, Role: oneLine(h.Get("X-QuestDB-Role"), 40)}
+	return &RoleError{Host: host, Role: OneLine(h.Get("X-QuestDB-Role"), 40)}
 }

@@ -99,7 +99,7 @@ func checkUpgrade(h http.Header) (limit int, err error) {
 		return 0, errors.New("upgraded without X-QWP-Version: not a QuestDB that speaks QWP")
 	}
 	if version != "1" {
-		return 0, fmt.Errorf("the server chose QWP version %q, this program speaks version 1", oneLine(version, 20))
+		return 0, fmt.Errorf("the server chose QWP version %q, this program speaks version 1", OneLine(version, 20))
 	}
 	n, err := strconv.ParseInt(h.Get("X-QWP-Max-Batch-Size"), 10, 64)
 	if err != nil || n <= 0 {

@@ -42,7 +42,11 @@ func (l *Link) Get(ctx context.Context, host, path string) (Answer, error) {
 	if h == nil {
 		return Answer{}, fmt.Errorf("%s is none of the endpoints in urls", host)
 	}
-	s, err := l.secrets()
+	authorization, err := l.authorization()
+	if err != nil {
+		return Answer{}, err
+	}
+	client, err := l.gets.transport(l)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -50,7 +54,7 @@ func (l *Link) Get(ctx context.Context, host, path string) (Answer, error) {
 	timeout := &TimeoutError{Host: h.host, What: "answer to a question", After: within}
 	ctx, cancel := context.WithTimeoutCause(ctx, within, timeout)
 	defer cancel()
-	a, err := l.get(ctx, h, s, path)
+	a, err := l.get(ctx, client, h.url("http", path), authorization)
 	if err != nil {
 		return Answer{}, &ConnectError{Host: h.host, Err: causeOr(ctx, err)}
 	}
@@ -59,16 +63,13 @@ func (l *Link) Get(ctx context.Context, host, path string) (Answer, error) {
 
 // get uses the transport without http.Client, which would follow redirects and take
 // the credentials along.
-func (l *Link) get(ctx context.Context, h *host, s secrets, path string) (Answer, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.url("http", path), nil)
+func (l *Link) get(ctx context.Context, client *http.Transport, url, authorization string) (Answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return Answer{}, err
 	}
-	req.Header.Set("User-Agent", l.cfg.ClientID)
-	if s.authorization != "" {
-		req.Header.Set("Authorization", s.authorization)
-	}
-	resp, err := l.gets.transport(l, s).RoundTrip(req)
+	l.identify(req, authorization)
+	resp, err := client.RoundTrip(req)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -103,27 +104,24 @@ type gets struct {
 }
 
 // transport returns one that was made within getLife: a transport cannot change its
-// TLS settings, so that new certificates need a new one.
-func (g *gets) transport(l *Link, s secrets) *http.Transport {
+// TLS settings, so that new certificates need a new one. That is when their files
+// are read.
+func (g *gets) transport(l *Link) (*http.Transport, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.use != nil && time.Since(g.made) < getLife {
-		return g.use
+		return g.use, nil
+	}
+	settings, err := l.tls()
+	if err != nil {
+		return nil, err
 	}
 	if g.use != nil {
 		g.use.CloseIdleConnections()
 	}
-	g.made = time.Now()
-	g.use = &http.Transport{
-		Proxy:               l.cfg.Proxy,
-		DialContext:         l.dial,
-		TLSClientConfig:     s.tls,
-		TLSHandshakeTimeout: l.cfg.ConnectTimeout,
-		DisableCompression:  true,
-		MaxConnsPerHost:     1,
-		IdleConnTimeout:     getIdle,
-	}
-	return g.use
+	g.made, g.use = time.Now(), l.newTransport(settings)
+	g.use.IdleConnTimeout = getIdle
+	return g.use, nil
 }
 
 func (g *gets) closeIdle() {
@@ -133,6 +131,3 @@ func (g *gets) closeIdle() {
 		g.use.CloseIdleConnections()
 	}
 }
-
-// OneLine makes what a server said printable, on one line of at most limit bytes.
-func OneLine(s string, limit int) string { return oneLine(s, limit) }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -54,17 +55,30 @@ func (l *Link) newILPConn(h *host, s secrets) *ilpConn {
 		ending:   newEnding(),
 	}
 	c.enc.limit = l.cfg.MaxRequestBytes
-	c.client = &http.Transport{
+	c.client = l.newTransport(s.tls)
+	c.client.WriteBufferSize = 64 << 10
+	return c
+}
+
+// newTransport returns one with a single connection to a host.
+func (l *Link) newTransport(settings *tls.Config) *http.Transport {
+	return &http.Transport{
 		Proxy:               l.cfg.Proxy,
 		DialContext:         l.dial,
-		TLSClientConfig:     s.tls,
+		TLSClientConfig:     settings,
 		TLSHandshakeTimeout: l.cfg.ConnectTimeout,
 		DisableCompression:  true,
 		MaxConnsPerHost:     1,
 		MaxIdleConnsPerHost: 1,
-		WriteBufferSize:     64 << 10,
 	}
-	return c
+}
+
+// identify says who asks.
+func (l *Link) identify(req *http.Request, authorization string) {
+	req.Header.Set("User-Agent", l.cfg.ClientID)
+	if authorization != "" {
+		req.Header.Set("Authorization", authorization)
+	}
 }
 
 // dial is Config.Dial within ConnectTimeout.
@@ -300,10 +314,7 @@ func (c *ilpConn) roundTrip(ctx context.Context, method, path string, body reque
 }
 
 func (c *ilpConn) setHeaders(req *http.Request, body requestBody) {
-	req.Header.Set("User-Agent", c.link.cfg.ClientID)
-	if c.auth != "" {
-		req.Header.Set("Authorization", c.auth)
-	}
+	c.link.identify(req, c.auth)
 	if body.open == nil {
 		return
 	}

@@ -96,25 +96,39 @@ func hintAtTLS(h *host, err error) error {
 	return err
 }
 
-func (l *Link) secrets() (secrets, error) {
-	var s secrets
-	if l.cfg.Auth != nil {
-		a, err := l.cfg.Auth()
-		if err == nil {
-			err = a.Validate()
-		}
-		if err != nil {
-			return s, fmt.Errorf("credentials: %w", err)
-		}
-		s.authorization = a.header()
+func (l *Link) secrets() (s secrets, err error) {
+	if s.authorization, err = l.authorization(); err != nil {
+		return s, err
 	}
-	if l.cfg.TLS != nil && l.anySecure() {
-		var err error
-		if s.tls, err = l.cfg.TLS(); err != nil {
-			return s, fmt.Errorf("TLS settings: %w", err)
-		}
+	s.tls, err = l.tls()
+	return s, err
+}
+
+// authorization asks for the credentials; empty without any.
+func (l *Link) authorization() (string, error) {
+	if l.cfg.Auth == nil {
+		return "", nil
 	}
-	return s, nil
+	a, err := l.cfg.Auth()
+	if err == nil {
+		err = a.Validate()
+	}
+	if err != nil {
+		return "", fmt.Errorf("credentials: %w", err)
+	}
+	return a.header(), nil
+}
+
+// tls asks for the settings, if an endpoint needs them.
+func (l *Link) tls() (*tls.Config, error) {
+	if l.cfg.TLS == nil || !l.anySecure() {
+		return nil, nil
+	}
+	c, err := l.cfg.TLS()
+	if err != nil {
+		return nil, fmt.Errorf("TLS settings: %w", err)
+	}
+	return c, nil
 }
 
 func (l *Link) anySecure() bool {

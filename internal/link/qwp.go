@@ -214,7 +214,7 @@ func (c *qwpConn) readError(err error) error {
 		return &LostError{Host: c.h.host, Err: err}
 	}
 	orderly := closed.Code == websocket.CloseNormalClosure || closed.Code == websocket.CloseGoingAway
-	return &ClosedError{Host: c.h.host, Code: closed.Code, Text: oneLine(closed.Text, maxMessage), Orderly: orderly}
+	return &ClosedError{Host: c.h.host, Code: closed.Code, Text: OneLine(closed.Text, maxMessage), Orderly: orderly}
 }
 
 // outcome reads a response. ok is false for responses that settle nothing: acks
@@ -236,7 +236,7 @@ func (c *qwpConn) outcome(data []byte) (o Outcome, ok bool, err error) {
 		Host:    c.h.host,
 		Status:  r.Status,
 		Class:   classifyQWP(r.Status),
-		Message: oneLine(r.Message, maxMessage),
+		Message: OneLine(r.Message, maxMessage),
 	}}, true, nil
 }
 

@@ -149,14 +149,8 @@ func (g *Merger) join(i int, row *qwp.Row, ids []uint64, tags int) {
 // keep copies cells and returns their part.
 func (g *Merger) keep(cells []qwp.Cell, ids []uint64) int {
 	from := len(g.cells)
-	g.cells = append(g.cells, cells...)
+	g.cells, g.text = qwp.AppendCells(g.cells, g.text, cells)
 	g.ids = append(g.ids, ids...)
-	for i := range g.cells[from:] {
-		c := &g.cells[from+i]
-		at := len(g.text)
-		g.text = append(g.text, c.Text...)
-		c.Text = g.text[at:len(g.text):len(g.text)]
-	}
 	g.parts = append(g.parts, part{from: from, to: len(g.cells)})
 	return len(g.parts) - 1
 }

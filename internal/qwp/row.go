@@ -70,6 +70,18 @@ type Cell struct {
 	Scale uint8
 }
 
+// AppendCells appends copies of cells to dst, and what they refer to to text. A
+// text that has to grow leaves earlier cells with the old array.
+func AppendCells(dst []Cell, text []byte, cells []Cell) ([]Cell, []byte) {
+	for _, c := range cells {
+		at := len(text)
+		text = append(text, c.Text...)
+		c.Text = text[at:len(text):len(text)]
+		dst = append(dst, c)
+	}
+	return dst, text
+}
+
 // Int returns the value of an integer, date or timestamp cell.
 func (c *Cell) Int() int64 { return int64(c.Num) }
 

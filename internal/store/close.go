@@ -26,8 +26,6 @@ func (e *LostError) Error() string {
 		"and were not acked within close_flush_timeout", e.Rows, e.Dir)
 }
 
-func (s *shared) lostError(rows int64) error { return &LostError{Dir: s.set.Pool.Dir, Rows: rows} }
-
 // close ends everything. What is on disk stays there for the next start.
 func (s *shared) close(ctx context.Context) error {
 	s.shut()
@@ -143,7 +141,7 @@ func (s *shared) closeRAM(ctx context.Context, p *sfpool.Pool) error {
 	}
 	err := p.Close(ctx)
 	if rows := s.retireRAM(p); rows > 0 {
-		return s.lostError(rows)
+		return &LostError{Dir: s.set.Pool.Dir, Rows: rows}
 	}
 	return err
 }

@@ -128,12 +128,11 @@ func (s *shared) notMoved(ctx context.Context, rows int64, err error) {
 
 // reopenDisk opens the pool on disk unless it is open.
 func (s *shared) reopenDisk(ctx context.Context) error {
-	select {
-	case s.opening <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
+	done, err := s.hold(ctx)
+	if err != nil {
+		return err
 	}
-	defer func() { <-s.opening }()
+	defer done()
 	s.mu.Lock()
 	open, leaving := s.disk != nil, s.counts.failing != nil
 	s.mu.Unlock()
@@ -143,7 +142,7 @@ func (s *shared) reopenDisk(ctx context.Context) error {
 	case leaving:
 		return errLeaving
 	}
-	err := s.tryDisk(ctx)
+	err = s.tryDisk(ctx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
@@ -189,12 +188,11 @@ func (s *shared) leaveRAM(ctx context.Context) (done bool) {
 // dropRAM takes an empty pool in RAM out of its place. It also returns the rows
 // that were moved out of it.
 func (s *shared) dropRAM(ctx context.Context) (ram *sfpool.Pool, rows int64) {
-	select {
-	case s.opening <- struct{}{}:
-	case <-ctx.Done():
+	done, err := s.hold(ctx)
+	if err != nil {
 		return nil, 0
 	}
-	defer func() { <-s.opening }()
+	defer done()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || s.disk == nil || s.ram == nil || s.users[s.ram] > 0 {

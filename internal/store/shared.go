@@ -67,9 +67,7 @@ func (s *shared) openWithin(ctx context.Context) error {
 			s.sayFailure(err)
 			return err
 		}
-		select {
-		case <-time.After(lockPoll):
-		case <-ctx.Done():
+		if !pause(ctx, lockPoll) {
 			return err
 		}
 	}
@@ -123,16 +121,15 @@ func (s *shared) release(p *sfpool.Pool) {
 // be used and the settings allow it, one in RAM. A try that failed within pause
 // is not repeated.
 func (s *shared) open(ctx context.Context, pause time.Duration) error {
-	select {
-	case s.opening <- struct{}{}:
-	case <-ctx.Done():
-		return ctx.Err()
+	done, err := s.hold(ctx)
+	if err != nil {
+		return err
 	}
-	defer func() { <-s.opening }()
+	defer done()
 	if done, err := s.opened(pause); done {
 		return err
 	}
-	err := s.tryDisk(ctx)
+	err = s.tryDisk(ctx)
 	if err == nil {
 		s.sayHealth()
 		return nil
@@ -141,6 +138,16 @@ func (s *shared) open(ctx context.Context, pause time.Duration) error {
 		return s.toRAM(means, err)
 	}
 	return err
+}
+
+// hold takes opening; done gives it back.
+func (s *shared) hold(ctx context.Context) (done func(), err error) {
+	select {
+	case s.opening <- struct{}{}:
+		return func() { <-s.opening }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // opened says whether there is nothing to open now, and why.
