@@ -10,6 +10,7 @@ import (
 
 	"github.com/questdb-sf/questdb_sf/internal/link"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
+	"github.com/questdb-sf/questdb_sf/internal/verdict"
 )
 
 // answer is what the receiving goroutine hands over: an outcome, or the error
@@ -25,8 +26,8 @@ func (f *flight) receive(ctx context.Context) {
 	for {
 		o, err := f.recv(ctx)
 		f.answers <- answer{o, err}
-		if err != nil || o.Refusal != nil {
-			return
+		if err != nil || o.Refusal != nil && f.conn.Transport() == link.QWP {
+			return // which uses a connection up over QWP
 		}
 	}
 }
@@ -53,8 +54,7 @@ func (f *flight) linger(ctx context.Context, cause error) error {
 			if !ok {
 				return cause
 			}
-			var refusal *link.Refusal
-			if err := f.take(ctx, a); errors.As(err, &refusal) {
+			if err := f.take(ctx, a); err != nil && a.outcome.Refusal != nil {
 				return err // the server's words tell more than the broken pipe
 			} else if err != nil {
 				return cause
@@ -89,7 +89,10 @@ func (f *flight) take(ctx context.Context, a answer) error {
 		return a.err
 	}
 	if a.outcome.Refusal != nil {
-		return a.outcome.Refusal
+		return f.refused(a.outcome)
+	}
+	if f.void {
+		return nil
 	}
 	requests, units := 0, 0
 	for requests < len(f.fifo) && f.fifo[requests].seq <= a.outcome.Seq {
@@ -105,22 +108,39 @@ func (f *flight) take(ctx context.Context, a answer) error {
 	return nil
 }
 
-// settle settles the frames whose last part is among the first n units, which it
-// removes, and remembers the parts of the others.
+// settle notes that the first n units are acked, and removes them. Frames of which
+// nothing is left are settled.
 func (f *flight) settle(n int) {
+	if n > 0 {
+		f.s.tookRows(f.conn.Host())
+	}
 	f.done, f.shares = f.done[:0], f.shares[:0]
-	for _, u := range f.units[:n] {
-		if !u.last {
-			f.s.parking.took(u.fsn, u.part)
-			continue
+	for i := range f.units[:n] {
+		u := &f.units[i]
+		f.s.cfg.Book.Accepted(f.conn.Host(), u.table)
+		if u.probe != nil {
+			f.probing = verdict.Key{}
+			f.lifted(u.probe)
 		}
-		f.s.parking.drop(u.fsn)
-		f.shares = append(f.shares, slot.Share{As: slot.Acked, Rows: u.rows})
-		f.done = append(f.done, slot.Done{FSN: u.fsn, Shares: f.shares[len(f.shares)-1:]})
+		f.settleUnit(u)
 	}
 	f.units = slices.Delete(f.units, 0, n)
 	f.acked += int64(n)
 	if n > 0 {
 		f.s.settle(f.done)
+		f.again = f.again || f.s.parking.unproven
+	}
+}
+
+func (f *flight) settleUnit(u *unit) {
+	if u.last {
+		f.s.parking.drop(u.fsn)
+		f.shares = append(f.shares, slot.Share{As: slot.Acked, Rows: u.n})
+		f.done = append(f.done, slot.Done{FSN: u.fsn, Shares: f.shares[len(f.shares)-1:]})
+		return
+	}
+	if l := f.s.parking.took(u.fsn, u.part); l != nil {
+		f.done = append(f.done, slot.Done{FSN: u.fsn, Shares: l.shares()})
+		f.s.parking.drop(u.fsn)
 	}
 }

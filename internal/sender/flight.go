@@ -5,7 +5,6 @@ package sender
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -13,16 +12,18 @@ import (
 	"github.com/questdb-sf/questdb_sf/internal/qwp"
 	"github.com/questdb-sf/questdb_sf/internal/rowid"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
+	"github.com/questdb-sf/questdb_sf/internal/verdict"
 )
 
-// unit is what one request carries one or more of: a part of a frame. A frame
-// is settled with its last unit, because units leave in order and acks are
-// cumulative. One of which rows wait has no last unit yet.
+// unit is what one request carries one or more of: a part of a frame. Of a frame that
+// is more than one, parking knows what is left.
 type unit struct {
-	fsn  slot.FSN
-	part qwp.Part
-	rows int // of the whole frame
-	last bool
+	fsn   slot.FSN
+	part  qwp.Part
+	n     int    // rows of the part
+	last  bool   // it is the whole frame
+	table string // of its rows; empty if they are of several
+	probe *probe // what its ack proves; nil for nothing
 }
 
 // request is one message or HTTP request that waits for its answer. One that is
@@ -39,18 +40,26 @@ type flight struct {
 	conn   link.Conn
 	cursor *slot.Cursor
 
-	verdicts verdicts
-	hasher   rowid.Hasher
-	more     qwp.AddLong // rowIDs
+	replies replies
+	hasher  rowid.Hasher
+	more    qwp.AddLong // rowIDs
 
 	view    qwp.View
-	fsn     slot.FSN   // of the frame in view
-	parts   []qwp.Part // of that frame, not yet added, in order
-	buf     []qwp.Part // memory of parts
+	fsn     slot.FSN // of the frame in view
+	bytes   []byte   // which it is
+	parts   []parcel // of that frame, not yet added, in order
+	buf     []parcel // memory of parts
 	spare   []qwp.Part
+	fresh   []piece
+	row     qwp.Row
+	fixes   []fixed
+	held    heldBlock
+	letters []Letter
+	behind  qwp.Part            // the row that was set aside last
+	special bool                // more is to be known of the frame than what waits
+	probing verdict.Key         // asked for by a row on its way; what others do waits for it
 	ids     bool                // a table of the frame needs row ids
 	unmade  map[string]struct{} // tables that were missing when rows went to them
-	partly  bool                // some of its rows wait
 	planned time.Time           // since when what is known of its tables counts
 	group   slot.FSN            // the first frame of its group
 	open    bool                // which goes on behind it
@@ -64,6 +73,7 @@ type flight struct {
 	answers  chan answer
 	acked    int64
 	filled   bool   // the request that is being built carries something
+	solo     bool   // nothing goes out behind it before it is answered
 	deferred bool   // its last frame waits for a later one
 	begun    bool   // a part of the frame in view was added, and not all
 	single   []byte // a frame of a group that is sent as if it were none
@@ -73,13 +83,14 @@ type flight struct {
 	leaving  bool // the connection takes no frame behind this one
 	keysCame bool // to a table whose rows went without ids: nothing more is settled
 	retiring bool // it takes no more; it ends with its last answer
+	void     bool // something was refused: the answers that follow count no more
 }
 
 func newFlight(s *Sender, conn link.Conn, cursor *slot.Cursor, recycle <-chan struct{}) *flight {
 	f := &flight{s: s, conn: conn, cursor: cursor, recycle: recycle, unmade: map[string]struct{}{}, answers: make(chan answer, conn.Window()+1)}
-	f.verdicts = verdicts{tables: s.cfg.Tables, host: conn.Host(), since: s.since, known: map[string]verdict{}}
+	f.replies = replies{tables: s.cfg.Tables, host: conn.Host(), since: s.since, known: map[string]reply{}}
 	if s.since.IsZero() {
-		f.verdicts.since = time.Now()
+		f.replies.since = time.Now()
 	}
 	f.more = f.rowIDs
 	return f
@@ -106,6 +117,9 @@ func (f *flight) serve(ctx context.Context) error {
 		}
 		f.s.showHeld()
 		if len(f.units) == 0 {
+			if err := f.s.nothingElse(); err != nil {
+				return err
+			}
 			f.s.atRest(changed, f.blocked)
 		}
 		select {
@@ -119,7 +133,7 @@ func (f *flight) serve(ctx context.Context) error {
 		case <-changed:
 		case <-f.s.parking.due():
 			f.s.parking.heard()
-			f.again = true
+			f.again, f.s.offer = true, true
 		case <-f.recycle: // heeded above, whatever else there is to do
 		case <-ctx.Done():
 			return ctx.Err()
@@ -165,7 +179,13 @@ func (f *flight) fill(ctx context.Context) error {
 
 // room says whether one more request may go out. A group is not answered before
 // it is whole, however many requests that takes.
-func (f *flight) room() bool { return len(f.fifo) < f.conn.Window() || f.inGroup() }
+func (f *flight) room() bool {
+	if f.solo && len(f.fifo) > 0 {
+		return false
+	}
+	f.solo = false
+	return len(f.fifo) < f.conn.Window() || f.inGroup()
+}
 
 // inGroup says whether the last request waits for one that commits it.
 func (f *flight) inGroup() bool { return len(f.fifo) > 0 && f.fifo[len(f.fifo)-1].deferred }
@@ -191,15 +211,18 @@ func (f *flight) build(ctx context.Context) (more bool, err error) {
 				return false, err
 			}
 		}
+		if f.parts[0].alone && f.filled {
+			return true, nil // after what stands before it
+		}
 		switch err := f.add(); {
 		case err == nil:
-			f.added()
+			if f.added() {
+				return true, nil
+			}
 		case errors.Is(err, link.ErrRequestFull):
 			return true, nil
-		case isUnsupported(err):
-			return false, &localError{doing: "send", err: fmt.Errorf("frame %d: %w", f.fsn, err)}
-		case isTooLarge(err):
-			if err := f.split(err); err != nil {
+		case isUnsupported(err), isTooLarge(err):
+			if err := f.part(ctx, err); err != nil {
 				return false, err
 			}
 		case errors.Is(err, link.ErrReconnect):
@@ -221,7 +244,13 @@ func (f *flight) add() error {
 	if f.ids {
 		more = f.more
 	}
-	err := f.conn.AddWith(&f.view, f.parts[0], more)
+	p := f.parts[0]
+	if x := p.probe; x != nil && x.column >= 0 {
+		c := &f.view.Tables()[p.Table].Columns[x.column]
+		defer func(name string) { c.Name = name }(c.Name)
+		c.Name = x.name
+	}
+	err := f.conn.AddWith(&f.view, p.Part, more)
 	if err == nil {
 		f.filled, f.deferred = true, f.view.DeferCommit() && f.conn.Transport() == link.QWP
 	}
@@ -275,8 +304,9 @@ const flagsAt = 5
 // parse reads a frame; one of a group that fits no connection as if it stood
 // alone.
 func (f *flight) parse(e slot.Entry) error {
+	f.bytes = e.Bytes
 	err := f.view.Parse(e.Bytes, e.Dict)
-	if err != nil || !f.s.ungroup || !f.view.DeferCommit() {
+	if err != nil || !(f.s.ungroup || f.s.parking.isAlone(e.FSN)) || !f.view.DeferCommit() {
 		return err
 	}
 	f.single = append(f.single[:0], e.Bytes...)
@@ -284,26 +314,72 @@ func (f *flight) parse(e slot.Entry) error {
 	return f.view.Parse(f.single, e.Dict)
 }
 
-// added moves the first part of the frame into the request.
-func (f *flight) added() {
+// added moves the first part of the frame into the request, and says whether the
+// request ends with it.
+func (f *flight) added() (full bool) {
+	p := f.parts[0]
 	f.begun = len(f.parts) > 1
-	u := unit{fsn: f.fsn, part: f.parts[0], last: !f.begun && !f.partly}
-	if u.last {
-		u.rows = f.view.Info().Rows
-	}
-	f.units = append(f.units, u)
+	f.units = append(f.units, unit{
+		fsn: f.fsn, part: p.Part, n: f.view.PartRows(p.Part), last: p.Table < 0, table: p.table, probe: p.probe,
+	})
 	f.parts = f.parts[1:]
+	f.solo = f.solo || p.alone
+	return p.alone || p.last
 }
 
-// split replaces a part that the server would find too large by its pieces.
-func (f *flight) split(cause error) error {
-	f.spare = f.view.Split(f.spare[:0], f.parts[0])
-	if len(f.spare) < 2 {
-		return &localError{doing: "send", err: fmt.Errorf("frame %d: one row is too large: %w", f.fsn, cause)}
+// part makes something of a part that the connection does not take: its pieces, where
+// it is too large, or all of it but a row that cannot be sent at all.
+func (f *flight) part(ctx context.Context, cause error) error {
+	p := f.parts[0]
+	var unsupported *link.UnsupportedError
+	if !errors.As(cause, &unsupported) || !f.covers(p.Part, unsupported) {
+		if f.spare = f.view.Split(f.spare[:0], p.Part); len(f.spare) > 0 {
+			f.lot()
+			f.instead(f.spare...)
+			return nil
+		}
+		unsupported = &link.UnsupportedError{Block: f.blockOf(p.Part), Row: p.First}
 	}
-	f.spare = append(f.spare, f.parts[1:]...)
-	f.parts = append(f.parts[:0], f.spare...)
+	row := qwp.Part{Table: unsupported.Block, First: unsupported.Row, Last: unsupported.Row + 1}
+	why := &link.Refusal{Host: f.conn.Host(), Class: link.RowFault, Message: cause.Error()}
+	f.setAside(f.lot(), row, why, unsupported.Column)
+	f.s.parking.revisit, f.s.parking.unproven = true, true
+	if !f.begun {
+		return f.plan(ctx)
+	}
+	f.instead(qwp.Part{Table: p.Table, First: p.First, Last: row.First}, qwp.Part{Table: p.Table, First: row.Last, Last: p.Last})
 	return nil
+}
+
+// covers says whether the row that an error names is one of a part.
+func (f *flight) covers(p qwp.Part, e *link.UnsupportedError) bool {
+	if p.Table < 0 {
+		tables := f.view.Tables()
+		return e.Block < len(tables) && e.Row < tables[e.Block].Rows
+	}
+	return p.Table == e.Block && p.First <= e.Row && e.Row < p.Last
+}
+
+// blockOf returns the block that a part without pieces is of.
+func (f *flight) blockOf(p qwp.Part) int {
+	if p.Table >= 0 {
+		return p.Table
+	}
+	return slices.IndexFunc(f.view.Tables(), func(t qwp.Table) bool { return t.Rows > 0 })
+}
+
+// instead puts parts in the place of the first one; empty ones are left out.
+func (f *flight) instead(parts ...qwp.Part) {
+	list := make([]parcel, 0, len(parts)+len(f.parts))
+	for _, part := range parts {
+		if part.First < part.Last {
+			p := f.parts[0]
+			p.Part, p.probe, p.last = part, nil, false
+			list = append(list, p)
+		}
+	}
+	f.parts = append(list, f.parts[1:]...)
+	f.begun = f.begun && len(f.parts) > 0
 }
 
 func (f *flight) send(ctx context.Context) error {

@@ -66,6 +66,7 @@ func (s *Sender) awaitFrames(ctx context.Context) bool {
 		case <-changed:
 		case <-s.parking.due():
 			s.parking.heard()
+			s.offer = true
 		case <-ctx.Done():
 		}
 		s.resting = false
@@ -153,7 +154,7 @@ func (s *Sender) session(ctx context.Context, cursor *slot.Cursor) (progressed b
 		err = refusal // which is why the connection had served its time
 	}
 	if f.sent == 0 {
-		s.since = f.verdicts.since // nothing is in doubt: what is known of the tables will do
+		s.since = f.replies.since // nothing is in doubt: what is known of the tables will do
 	}
 	return s.ended(f, err)
 }
@@ -171,7 +172,7 @@ func (s *Sender) ended(f *flight, err error) (progressed bool, _ error) {
 	case groupWaits && !progressed:
 		s.atRest(nil, true) // another connection would end in the same place
 		return false, nil
-	case groupWaits, s.resting, errors.Is(err, errKeysCame), usedUp && (progressed || f.leaving):
+	case groupWaits, s.resting, errors.Is(err, errKeysCame), errors.Is(err, errLookInto), usedUp && (progressed || f.leaving):
 		return progressed, nil
 	}
 	return progressed, err
@@ -213,15 +214,11 @@ func (s *Sender) disconnected() {
 // outage: whether the server is there will be seen when there is something to
 // send.
 func (s *Sender) lost(err error) {
-	var refusal *link.Refusal
 	st := s.cfg.Slot.Stats()
 	pending := st.PendingFrames > 0
 	s.mu.Lock()
 	first := s.state.Since.IsZero()
 	s.state.LastError = err
-	if errors.As(err, &refusal) {
-		s.state.Refusals++
-	}
 	if first && pending {
 		s.state.Since = time.Now()
 	}
@@ -262,19 +259,25 @@ func inWords(err error) string {
 
 // settle records that the server took something, and with it these frames.
 func (s *Sender) settle(list []slot.Done) {
-	if len(list) > 0 {
-		err := s.cfg.Slot.SettleAll(list)
-		if err != nil && !s.unnoted {
-			s.cfg.Log.Warn("cannot note progress; rows may be sent twice after a restart",
-				"slot", s.name(), "fsn", int64(list[0].FSN), "error", err)
-		}
-		s.unnoted = err != nil
-		s.ungroup = false
-	}
+	s.note(list)
 	if since := s.madeProgress(); !since.IsZero() || !s.proved {
 		s.proved = true
 		s.cfg.Voice.recovered("rows are taken again", s.name(), since, s.State(), s.cfg.Slot.Stats().Pending)
 	}
+}
+
+// note settles frames.
+func (s *Sender) note(list []slot.Done) {
+	if len(list) == 0 {
+		return
+	}
+	err := s.cfg.Slot.SettleAll(list)
+	if err != nil && !s.unnoted {
+		s.cfg.Log.Warn("cannot note progress; rows may be sent twice after a restart",
+			"slot", s.name(), "fsn", int64(list[0].FSN), "error", err)
+	}
+	s.unnoted = err != nil
+	s.ungroup = false
 }
 
 // backoff doubles from initial to max; each wait is drawn from [0, bound), so

@@ -24,18 +24,20 @@ type model struct {
 	*oracle
 	bed *bed
 
-	mu     sync.Mutex
-	said   map[string]saying   // of each table, last
-	frames map[int64]int       // row -> its frame
-	sizes  []int               // rows of each frame
-	acked  map[int64]bool      // rows whose ack reached the sender
-	done   map[int]int         // frame -> its rows that did
-	went   map[int64]time.Time // when a row went out last
-	last   []taken             // the request that went out last
-	torn   map[int64]bool      // rows of requests whose sending failed: their ack names nothing the sender knows
-	ill    *rand.Rand          // nil: the server is well
-	faults map[string]float64  // how often which
-	wrong  []string
+	mu      sync.Mutex
+	said    map[string]saying   // of each table, last
+	frames  map[int64]int       // row -> its frame
+	sizes   []int               // rows of each frame
+	acked   map[int64]bool      // rows whose ack reached the sender
+	done    map[int]int         // frame -> its rows that did
+	went    map[int64]time.Time // when a row went out last
+	last    []taken             // the request that went out last
+	torn    map[int64]bool      // rows of requests whose sending failed: their ack names nothing the sender knows
+	ill     *rand.Rand          // nil: the server is well
+	faults  map[string]float64  // how often which
+	alone   map[int64]int       // row -> how often it was refused in a request of its own
+	letters map[int64]bool
+	wrong   []string
 }
 
 type saying struct {
@@ -106,13 +108,23 @@ func (m *model) check() {
 	defer m.mu.Unlock()
 	most := int64(0)
 	for frame, n := range m.done {
-		if n == m.sizes[frame] {
+		if n+m.lettersOf(frame) >= m.sizes[frame] {
 			most += int64(n)
 		}
 	}
 	if st.Acked > most {
 		m.fail("%d rows are settled, %d of whole frames are acked", st.Acked, most)
 	}
+}
+
+// lettersOf counts the rows of a frame that are dead letters.
+func (m *model) lettersOf(frame int) (n int) {
+	for id := range m.letters {
+		if m.frames[id] == frame {
+			n++
+		}
+	}
+	return n
 }
 
 // chance says whether a fault of a kind happens now.
@@ -126,13 +138,37 @@ func (m *model) answer(_ int, seq int64) *link.Outcome {
 	if m.bed.srv.window == 1 && m.chance("slow") { // verdicts grow old inside a frame
 		time.Sleep(12 * time.Second)
 	}
-	switch {
-	case m.chance("refuse"):
-		return &link.Outcome{Seq: seq, Refusal: &link.Refusal{Host: "server", Status: qwp.StatusInternalError}}
-	case m.chance("silence"):
+	if m.chance("silence") {
 		return nil
 	}
 	return &link.Outcome{Seq: seq}
+}
+
+// judge refuses requests at random.
+func (m *model) judge(rows []sentRow) *link.Refusal {
+	if !m.chance("refuse") {
+		return nil
+	}
+	if len(rows) == 1 {
+		m.mu.Lock()
+		m.alone[rows[0].id]++
+		m.mu.Unlock()
+	}
+	return &link.Refusal{Host: "server", Status: qwp.StatusInternalError, Class: link.ServerState}
+}
+
+// Keep takes dead letters: rows that were refused alone, and more than once.
+func (m *model) Keep(_ string, letters []sender.Letter) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, l := range letters {
+		id := idOf(l.Data)
+		if m.alone[id] < 4 {
+			m.fail("row %d was refused alone %d times, and is a dead letter", id, m.alone[id])
+		}
+		m.letters[id] = true
+	}
+	return nil
 }
 
 func (m *model) store(tables []string) {
@@ -185,15 +221,15 @@ func (m *model) heal() {
 	m.ill = nil
 	m.mu.Unlock()
 	m.hold()
-	m.bed.srv.cut() // what was not answered never will be
-	time.Sleep(5 * time.Minute)
+	m.bed.srv.cut()              // what was not answered never will be
+	time.Sleep(15 * time.Minute) // a frame may be paused for ten
 	synctest.Wait()
 	m.check()
-	if st := m.bed.slot.Stats(); st.PendingFrames != 0 || int(st.Acked) != len(m.frames) {
+	if st := m.bed.slot.Stats(); st.PendingFrames != 0 || int(st.Acked)+len(m.letters) != len(m.frames) || int(st.DeadLettered) != len(m.letters) {
 		m.fail("left: %+v; %+v", st, m.bed.loop.State())
 	}
 	for id := range m.frames {
-		if !m.acked[id] {
+		if !m.acked[id] && !m.letters[id] {
 			m.fail("row %d is lost", id)
 		}
 	}
@@ -216,7 +252,7 @@ func TestEveryRowArrivesUnlessItsTableWaitsAndNoneTwiceAfterItsAck(t *testing.T)
 		}
 		m := &model{
 			oracle: &oracle{ids: map[string]bool{"a": true, "d": true}},
-			said:   map[string]saying{}, frames: map[int64]int{}, acked: map[int64]bool{}, went: map[int64]time.Time{}, torn: map[int64]bool{}, done: map[int]int{},
+			said:   map[string]saying{}, frames: map[int64]int{}, acked: map[int64]bool{}, alone: map[int64]int{}, letters: map[int64]bool{}, went: map[int64]time.Time{}, torn: map[int64]bool{}, done: map[int]int{},
 			ill: rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 0)),
 			faults: map[string]float64{
 				"refuse": often.Draw(rt, "refuse"), "silence": often.Draw(rt, "silence"),
@@ -231,10 +267,10 @@ func TestEveryRowArrivesUnlessItsTableWaitsAndNoneTwiceAfterItsAck(t *testing.T)
 			}
 			return nil
 		}
-		srv.sent, srv.acked, srv.answer = m.sent, m.gotAck, m.answer
+		srv.sent, srv.acked, srv.answer, srv.judge = m.sent, m.gotAck, m.answer, m.judge
 		srv.sendErr = m.tear
 		synctest.Test(t, func(t *testing.T) {
-			m.bed = startBed(t, vfstest.NewMem(), srv, sender.Config{Tables: m.oracle})
+			m.bed = startBed(t, vfstest.NewMem(), srv, sender.Config{Tables: m.oracle, Letters: m})
 			for _, s := range script {
 				m.play(s)
 			}

@@ -39,16 +39,23 @@ type parking struct {
 	walk  int // number of the present one
 	swept int // the last one that came to the end
 	timer *time.Timer
-	armed bool          // the timer runs, or has fired unheard
-	wait  time.Duration // of the timer; zero before its first run
-	full  bool          // and that was said
+	armed bool // the timer runs, or has fired unheard
+	// revisit says that rows wait which another walk may find to wait no more;
+	// unproven, that they do until the server has taken others.
+	revisit, unproven bool
+	wait              time.Duration // of the timer; zero before its first run
+	full              bool          // and that was said
 }
 
-// lot is a frame that is done in part or waits.
+// lot is a frame that is done in part, waits, or is looked into because the server
+// refused it.
 type lot struct {
-	taken []int32 // acked rows of each block, counted from its first; none behind the end
-	held  int     // rows that wait
-	walk  int     // that came over it last
+	rows    int     // of the frame; 0 while todo was not filled
+	todo    []piece // what is neither acked nor a dead letter, in order
+	letters int     // rows that became dead letters
+	held    int     // rows that wait
+	walk    int     // that came over it last
+	inquest
 }
 
 // gate is a group of frames that waits as a whole, because a table of it does.
@@ -62,6 +69,7 @@ type gate struct {
 // begin starts a walk. Frames up to the watermark have gone by other ways, too.
 func (p *parking) begin(watermark slot.FSN) {
 	p.walk++
+	p.revisit, p.unproven = false, false
 	clear(p.tables)
 	p.disarm()
 	p.forget(watermark)
@@ -150,13 +158,18 @@ func (p *parking) hold(l *lot, rows int) {
 	l.held = rows
 }
 
-// took notes that a part of a frame is acked. Parts of a block are acked in order.
-func (p *parking) took(fsn slot.FSN, part qwp.Part) {
-	l := p.lot(fsn)
-	for len(l.taken) <= part.Table {
-		l.taken = append(l.taken, 0)
+// took notes that a part of a frame is acked. done is the frame if nothing of it is
+// left.
+func (p *parking) took(fsn slot.FSN, part qwp.Part) (done *lot) {
+	l := p.lots[fsn]
+	if l == nil || l.rows == 0 {
+		return nil // forgotten: it is sent again
 	}
-	l.taken[part.Table] = max(l.taken[part.Table], int32(part.Last))
+	l.todo = without(l.todo, part)
+	if len(l.todo) > 0 {
+		return nil
+	}
+	return l
 }
 
 // drop forgets a frame that is settled.
@@ -173,6 +186,7 @@ func (p *parking) clear() {
 	clear(p.lots)
 	clear(p.tables)
 	p.held, p.gate, p.wait = 0, gate{}, 0
+	p.revisit, p.unproven = false, false
 }
 
 // rows counts the rows that wait.
@@ -217,14 +231,3 @@ func (p *parking) due() <-chan time.Time {
 	}
 	return nil
 }
-
-// from returns the first row of a block that is not acked.
-func (l *lot) from(block int) int {
-	if l == nil || block >= len(l.taken) {
-		return 0
-	}
-	return int(l.taken[block])
-}
-
-// untouched says that nothing of the frame is acked.
-func (l *lot) untouched() bool { return l == nil || len(l.taken) == 0 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,21 +16,41 @@ import (
 	"github.com/questdb-sf/questdb_sf/internal/tables"
 )
 
-func TestParkingKnowsHowFarABlockWasTaken(t *testing.T) {
+func TestParkingKnowsWhatIsLeftOfAFrame(t *testing.T) {
 	var p parking
-	if l := p.meet(7); !l.untouched() || l.from(3) != 0 {
-		t.Errorf("an unknown frame: %+v", l)
+	if p.meet(7) != nil || p.took(7, qwp.WholeMessage) != nil {
+		t.Error("an unknown frame is known")
 	}
-	p.took(7, qwp.Part{Table: 2, First: 0, Last: 10})
-	p.took(7, qwp.Part{Table: 2, First: 10, Last: 15})
-	p.took(7, qwp.Part{Table: 0, First: 0, Last: 3})
-	l := p.meet(7)
-	for block, want := range []int{3, 0, 15, 0} {
-		if got := l.from(block); got != want || l.untouched() {
-			t.Errorf("block %d: %d, want %d", block, got, want)
+	tables := []qwp.Table{{Rows: 10}, {}, {Rows: 20}}
+	l := p.lot(7)
+	l.rows, l.todo = 30, blocks(nil, tables)
+	for _, step := range []struct {
+		part qwp.Part
+		left string
+	}{
+		{qwp.Part{Table: 2, First: 0, Last: 5}, "0[0,10) 2[5,20)"},
+		{qwp.Part{Table: 2, First: 7, Last: 9}, "0[0,10) 2[5,7) 2[9,20)"},
+		{qwp.Part{Table: 0, First: 0, Last: 10}, "2[5,7) 2[9,20)"},
+		{qwp.Part{Table: 2, First: 6, Last: 19}, "2[5,6) 2[19,20)"},
+		{qwp.Part{Table: 1, First: 0, Last: 9}, "2[5,6) 2[19,20)"},
+	} {
+		if done := p.took(7, step.part); done != nil {
+			t.Errorf("done with %s left", step.left)
+		}
+		var left []string
+		for _, x := range p.meet(7).todo {
+			left = append(left, fmt.Sprintf("%d[%d,%d)", x.Table, x.First, x.Last))
+		}
+		if got := strings.Join(left, " "); got != step.left {
+			t.Errorf("after %v: %s left, want %s", step.part, got, step.left)
 		}
 	}
-	if p.drop(7); !p.meet(7).untouched() {
+	l.letters = 4
+	done := p.took(7, qwp.Part{Table: 2, First: 0, Last: 20})
+	if done == nil || fmt.Sprint(done.shares()) != fmt.Sprint([]slot.Share{{As: slot.Acked, Rows: 26}, {As: slot.DeadLettered, Rows: 4}}) {
+		t.Errorf("done %+v", done)
+	}
+	if p.drop(7); p.meet(7) != nil {
 		t.Error("a settled frame is remembered")
 	}
 }
@@ -135,7 +156,7 @@ func TestAFrameOfKnownTablesCostsNoAllocationAndNoQuestion(t *testing.T) {
 	}
 	frame := build.AppendFrame(nil)
 	r := &ready{}
-	f := &flight{s: &Sender{}, verdicts: verdicts{tables: r, known: map[string]verdict{}}, unmade: map[string]struct{}{}}
+	f := &flight{s: &Sender{}, replies: replies{tables: r, known: map[string]reply{}}, unmade: map[string]struct{}{}}
 	allocs := testing.AllocsPerRun(100, func() {
 		if err := errors.Join(f.view.Parse(frame, nil), f.plan(context.Background())); err != nil || !f.ids || len(f.parts) != 1 {
 			t.Errorf("%+v, %v", f.parts, err)

@@ -29,6 +29,7 @@ import (
 
 	"github.com/questdb-sf/questdb_sf/internal/link"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
+	"github.com/questdb-sf/questdb_sf/internal/verdict"
 )
 
 // Dialer is what a sender needs of a link: one walk over the endpoints.
@@ -57,6 +58,20 @@ type Config struct {
 	Link Dialer
 	// Tables is asked before rows go out. Nil: no row gets an id, no table waits.
 	Tables Tables
+	// Book has what servers refuse, and keeps what is learned of it; the senders of a
+	// pool share one. Nil: one of its own, in RAM.
+	Book *verdict.Book
+	// Conflict says what becomes of values whose type a column refuses.
+	Conflict verdict.Conflict
+	// Widener alters columns for Conflict = Widen; nil: as Suffix.
+	Widener Widener
+	// Letters keeps rows that are at fault themselves. Nil: they stay in the slot.
+	Letters Letters
+	// Lifted is told that a server has come to take what it refused. May be nil.
+	Lifted func(verdict.Key)
+	// MaxRejections is how often a frame may be refused, and how much in a row without
+	// anything taken, before that is looked at in another way. Default 4.
+	MaxRejections int
 	// Voice tells of outages; the senders of a pool share one, so that an outage
 	// is told once. Nil: one that speaks to Log.
 	Voice *Voice
@@ -103,6 +118,14 @@ type Sender struct {
 	proved  bool            // the server took something from this sender
 	unnoted bool            // the last progress could not be noted
 	ungroup bool            // the next group is too large for any connection
+	strikes strikes
+	streak  int                      // refusals that were looked into, since the server took anything
+	began   int64                    // Mark of the Book at the first of them
+	doubts  bool                     // it was so many that they say nothing
+	spells  int                      // how often that began or ended
+	passed  map[string]*link.Refusal // tables that others are tried before
+	offer   bool                     // a row that was set aside is sent once more
+	widened map[verdict.Key]bool
 
 	// mu guards what follows. Nothing that can block runs while it is held.
 	mu      sync.Mutex
@@ -120,6 +143,9 @@ func Start(cfg Config) *Sender {
 	}
 	if s.cfg.Voice == nil {
 		s.cfg.Voice = NewVoice(s.cfg.Log)
+	}
+	if s.cfg.Book == nil {
+		s.cfg.Book = verdict.New(verdict.Options{Log: s.cfg.Log})
 	}
 	go s.run(ctx)
 	return s

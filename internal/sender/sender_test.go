@@ -324,22 +324,25 @@ func TestAcksThatArriveAfterAFailedSendStillCount(t *testing.T) {
 	})
 }
 
-func TestWhatStandsBeforeARowThatCannotBeSentIsSent(t *testing.T) {
+func TestWhatStandsAroundARowThatCannotBeSentIsSent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t, &server{frames: 100, add: func(_ int, ids []int64) error {
-			if slices.Contains(ids, 7) {
-				return &link.UnsupportedError{Table: "t", Column: "ip", Type: qwp.TypeIPv4}
+		letters := &letterBox{}
+		srv := &server{frames: 100, add: func(_ int, ids []int64) error {
+			if at := slices.Index(ids, 7); at >= 0 {
+				return &link.UnsupportedError{Table: "t", Column: "ip", Type: qwp.TypeIPv4, Row: int(7 - ids[0]%2 - ids[0]&^1)}
 			}
 			return nil
-		}})
+		}}
+		b := startBed(t, vfstest.NewMem(), srv, sender.Config{Letters: letters})
 		for range 5 {
 			b.store(2)
 		}
 		time.Sleep(time.Minute)
-		b.has(0, 1, 2, 3, 4, 5)
-		if st := b.slot.Stats(); st.Acked != 6 || st.Pending != 4 {
+		b.has(0, 1, 2, 3, 4, 5, 6, 8, 9)
+		if st := b.slot.Stats(); st.Acked != 9 || st.DeadLettered != 1 || st.Pending != 0 {
 			t.Errorf("stats %+v", st)
 		}
+		letters.has(t, 7)
 	})
 }
 

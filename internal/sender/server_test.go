@@ -25,8 +25,9 @@ type server struct {
 	ilp      bool
 	columns  map[string][]string // of each table, as they came last
 
-	add  func(conn int, ids []int64) error // refuses a part
-	recv func(conn int)                    // is told of each Recv
+	judge func(rows []sentRow) *link.Refusal // of a request; nil takes it
+	add   func(conn int, ids []int64) error  // refuses a part
+	recv  func(conn int)                     // is told of each Recv
 
 	// sent is told of a request that was taken, acked of one whose ack reached the
 	// sender.
@@ -42,6 +43,12 @@ type taken struct {
 	table string
 	id    int64
 	rowID bool
+}
+
+// sentRow is a row with the types of its columns, as it came.
+type sentRow struct {
+	taken
+	columns map[string]qwp.Type
 }
 
 func (s *server) taken() []taken {
@@ -94,6 +101,8 @@ type conn struct {
 	srv    *server
 	n      int
 	rows   []taken
+	over   bool      // something was refused over QWP
+	sent   []sentRow // the same rows, where there is a judge
 	unsure [][]taken // requests that were taken, from the first that is not acked
 	base   int64     // its number
 	added  int
@@ -111,7 +120,12 @@ func (c *conn) Transport() link.Transport {
 }
 
 func (c *conn) Host() string { return "server" }
-func (c *conn) Window() int  { return max(1, c.srv.window) }
+func (c *conn) Window() int {
+	if c.srv.ilp {
+		return 1 // as over HTTP
+	}
+	return max(1, c.srv.window)
+}
 
 func (c *conn) Add(v *qwp.View, p qwp.Part) error { return c.AddWith(v, p, nil) }
 
@@ -123,12 +137,18 @@ func (c *conn) AddWith(v *qwp.View, p qwp.Part, more qwp.AddLong) error {
 		return &link.TooLargeError{Host: "server", Size: rows, Limit: c.srv.maxRows}
 	}
 	var rows []taken
+	var sent []sentRow
 	for i := range v.Tables() {
 		c.srv.note(&v.Tables()[i])
-		if t := &v.Tables()[i]; p == qwp.WholeMessage {
-			rows = append(rows, read(t, 0, t.Rows, more)...)
-		} else if p.Table == i {
-			rows = append(rows, read(t, p.First, p.Last, more)...)
+		t, first, last := &v.Tables()[i], p.First, p.Last
+		if p == qwp.WholeMessage {
+			first, last = 0, t.Rows
+		} else if p.Table != i {
+			continue
+		}
+		rows = append(rows, read(t, first, last, more)...)
+		if c.srv.judge != nil {
+			sent = append(sent, columnsOf(t, first, last)...)
 		}
 	}
 	var ids []int64
@@ -140,8 +160,20 @@ func (c *conn) AddWith(v *qwp.View, p qwp.Part, more qwp.AddLong) error {
 			return err
 		}
 	}
-	c.rows, c.added = append(c.rows, rows...), c.added+1
+	c.rows, c.sent, c.added = append(c.rows, rows...), append(c.sent, sent...), c.added+1
 	return nil
+}
+
+func columnsOf(t *qwp.Table, first, last int) (rows []sentRow) {
+	var row qwp.Row
+	for r := range t.All(first, last, &row) {
+		x := sentRow{taken{t.Name, idOf(r), false}, map[string]qwp.Type{}}
+		for _, c := range r.Cells {
+			x.columns[c.Name] = c.Type
+		}
+		rows = append(rows, x)
+	}
+	return rows
 }
 
 func (s *server) note(t *qwp.Table) {
@@ -177,6 +209,16 @@ func (c *conn) Send(context.Context) (int64, error) {
 	if c.srv.answer != nil {
 		out = c.srv.answer(c.n, seq)
 	}
+	if c.srv.judge != nil {
+		if c.over { // newer servers ignore what follows a refusal
+			c.rows, c.sent, c.added = nil, nil, 0
+			return seq, nil
+		}
+		if r := c.srv.judge(c.sent); r != nil {
+			out, c.over = &link.Outcome{Seq: seq, Refusal: r}, !c.srv.ilp
+		}
+		c.sent = nil
+	}
 	if out == nil || out.Refusal == nil {
 		c.srv.mu.Lock()
 		c.srv.rows = append(c.srv.rows, c.rows...)
@@ -185,6 +227,10 @@ func (c *conn) Send(context.Context) (int64, error) {
 		if c.srv.sent != nil {
 			c.srv.sent(c, c.rows)
 		}
+	} else {
+		c.srv.mu.Lock()
+		c.unsure = append(c.unsure, nil) // it has a number, too
+		c.srv.mu.Unlock()
 	}
 	c.rows, c.added = nil, 0
 	if out != nil {

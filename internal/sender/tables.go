@@ -45,45 +45,45 @@ func holds(err error) bool {
 }
 
 const (
-	// verdictTime is how long a table may be written to without another question,
+	// replyTime is how long a table may be written to without another question,
 	// which Tables may answer from its own memory.
-	verdictTime = 10 * time.Second
-	// maxVerdicts bounds the tables that are remembered: their names have no end.
-	maxVerdicts = 4096
+	replyTime = 10 * time.Second
+	// maxReplies bounds the tables that are remembered: their names have no end.
+	maxReplies = 4096
 )
 
-// verdict is what was said of a table.
-type verdict struct {
+// reply is what was said of a table.
+type reply struct {
 	tables.Answer
 	hold  error // nil: rows may go out
 	asked time.Time
 }
 
-// verdicts is what was heard of tables over one connection.
-type verdicts struct {
+// replies is what was heard of tables over one connection.
+type replies struct {
 	tables Tables // nil: rows of any table go out as they are
 	host   string
 	since  time.Time
-	known  map[string]verdict
+	known  map[string]reply
 }
 
 // of returns the verdict on a table. One that makes it wait stands until again.
-func (v *verdicts) of(ctx context.Context, table string, now time.Time) (verdict, error) {
+func (v *replies) of(ctx context.Context, table string, now time.Time) (reply, error) {
 	if v.tables == nil {
-		return verdict{}, nil
+		return reply{}, nil
 	}
 	k, ok := v.known[table]
-	if ok && (k.hold != nil || now.Sub(k.asked) < verdictTime) {
+	if ok && (k.hold != nil || now.Sub(k.asked) < replyTime) {
 		return k, nil
 	}
 	return v.ask(ctx, table, v.since)
 }
 
-func (v *verdicts) ask(ctx context.Context, table string, since time.Time) (verdict, error) {
-	k := verdict{asked: time.Now()}
+func (v *replies) ask(ctx context.Context, table string, since time.Time) (reply, error) {
+	k := reply{asked: time.Now()}
 	k.Answer, k.hold = v.tables.Ready(ctx, v.host, table, since)
 	if k.hold != nil && !holds(k.hold) {
-		return verdict{}, k.hold
+		return reply{}, k.hold
 	}
 	v.known[table] = k
 	return k, nil
@@ -92,10 +92,10 @@ func (v *verdicts) ask(ctx context.Context, table string, since time.Time) (verd
 // again asks about tables that wait, and tells whether one of them need not any
 // more. If the server takes its time, the turn of some comes with a later try: the
 // rows of other tables do not wait for all the answers.
-func (v *verdicts) again(ctx context.Context, waiting map[string]struct{}) (ready bool, err error) {
+func (v *replies) again(ctx context.Context, waiting map[string]struct{}) (ready bool, err error) {
 	began := time.Now()
 	for table := range waiting {
-		if time.Since(began) >= verdictTime {
+		if time.Since(began) >= replyTime {
 			break
 		}
 		k, err := v.ask(ctx, table, v.since)
@@ -108,8 +108,8 @@ func (v *verdicts) again(ctx context.Context, waiting map[string]struct{}) (read
 }
 
 // trim bounds the memory, between two frames.
-func (v *verdicts) trim() {
-	if len(v.known) > maxVerdicts {
+func (v *replies) trim() {
+	if len(v.known) > maxReplies {
 		clear(v.known)
 	}
 }
@@ -118,50 +118,8 @@ func (v *verdicts) trim() {
 // the server forgets what it was sent of it.
 var errGroupWaits = errors.New("a group of frames waits for its tables")
 
-// plan picks the parts of the frame in view that go out now; there may be none.
-// What has left of it is acked.
-func (f *flight) plan(ctx context.Context) error {
-	now := time.Now()
-	f.parts, f.ids, f.partly, f.begun, f.planned = f.buf[:0], false, false, false, now
-	f.verdicts.trim()
-	known, held := f.s.parking.meet(f.fsn), heldBlock{}
-	for i := range f.view.Tables() {
-		t := &f.view.Tables()[i]
-		from := known.from(i)
-		if from >= t.Rows {
-			continue
-		}
-		v, err := f.verdicts.of(ctx, t.Name, now)
-		if err != nil {
-			return err
-		}
-		if v.hold != nil {
-			f.s.parking.await(t.Name)
-			held = heldBlock{table: t.Name, why: v.hold, rows: held.rows + t.Rows - from}
-			continue
-		}
-		f.suit(t, v)
-		if v.asked.Before(f.planned) {
-			f.planned = v.asked
-		}
-		f.parts = append(f.parts, qwp.Part{Table: i, First: from, Last: t.Rows})
-	}
-	f.buf = f.parts
-	if held.rows > 0 {
-		return f.park(held)
-	}
-	if known != nil {
-		f.s.parking.hold(known, 0)
-	}
-	// A frame without rows is a commit, and has no other part than the whole.
-	if known.untouched() || len(f.parts) == 0 {
-		f.parts = append(f.parts[:0], qwp.WholeMessage)
-	}
-	return nil
-}
-
 // suit makes a block what its table needs.
-func (f *flight) suit(t *qwp.Table, v verdict) {
+func (f *flight) suit(t *qwp.Table, v reply) {
 	f.ids = f.ids || v.RowID
 	if v.Missing && !v.RowID {
 		f.unmade[t.Name] = struct{}{}
@@ -201,7 +159,7 @@ func (f *flight) confirm(ctx context.Context, last bool) error {
 	}
 	since := time.Now() // for all: a server that does not answer is asked once
 	for table := range f.unmade {
-		k, err := f.verdicts.ask(ctx, table, since)
+		k, err := f.replies.ask(ctx, table, since)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -218,14 +176,6 @@ func (f *flight) confirm(ctx context.Context, last bool) error {
 	return nil
 }
 
-// heldBlock is a block of the frame in view that waits, with the rows of all that
-// do.
-type heldBlock struct {
-	table string
-	why   error
-	rows  int
-}
-
 // park sets aside what of the frame in view waits. A group is not to be committed
 // by half, so it waits whole, and all behind it.
 func (f *flight) park(held heldBlock) error {
@@ -238,8 +188,8 @@ func (f *flight) park(held heldBlock) error {
 		}
 		return nil
 	}
-	f.partly = true
 	if f.s.parking.park(f.fsn, held.rows, why) {
+		f.lot()
 		return nil
 	}
 	f.block()
@@ -267,7 +217,7 @@ func (f *flight) enter(ctx context.Context) error {
 	if !g.closed || f.fsn < g.from {
 		return nil
 	}
-	v, err := f.verdicts.of(ctx, g.table, time.Now())
+	v, err := f.replies.of(ctx, g.table, time.Now())
 	if err != nil {
 		return err
 	}
@@ -284,11 +234,11 @@ func (f *flight) enter(ctx context.Context) error {
 func (f *flight) retry(ctx context.Context) error {
 	f.again = false
 	f.s.parking.forget(f.s.cfg.Slot.Stats().Watermark)
-	ready, err := f.verdicts.again(ctx, f.s.parking.tables)
+	ready, err := f.replies.again(ctx, f.s.parking.tables)
 	switch {
 	case err != nil:
 		return err
-	case ready, f.blocked && len(f.s.parking.lots) < maxLots:
+	case ready, f.s.parking.revisit, f.blocked && len(f.s.parking.lots) < maxLots:
 		f.rewind()
 	case f.blocked, f.s.parking.rows() > 0:
 		f.s.parking.arm()
@@ -304,7 +254,7 @@ func (f *flight) rewind() {
 }
 
 // prepare tries again what waits, if that is due, and asks again for a frame whose
-// verdicts have grown old while it, or the rest of it, waited for the window. One of
+// replies have grown old while it, or the rest of it, waited for the window. One of
 // which a part is on its way goes on as it began.
 func (f *flight) prepare(ctx context.Context) error {
 	if f.begun && len(f.units) > 0 {
@@ -315,7 +265,7 @@ func (f *flight) prepare(ctx context.Context) error {
 			return err
 		}
 	}
-	if f.verdicts.tables == nil || len(f.parts) == 0 || time.Since(f.planned) < verdictTime {
+	if f.replies.tables == nil || len(f.parts) == 0 || time.Since(f.planned) < replyTime {
 		return nil
 	}
 	return f.plan(ctx)
@@ -324,7 +274,7 @@ func (f *flight) prepare(ctx context.Context) error {
 // rowIDs is a qwp.AddLong: the ids of the tables that need them. Rows that bring
 // their own keep it.
 func (f *flight) rowIDs(t *qwp.Table, first, last int) (string, []int64) {
-	if !f.verdicts.known[t.Name].RowID || rowid.Has(t) {
+	if !f.replies.known[t.Name].RowID || rowid.Has(t) {
 		return "", nil
 	}
 	return rowid.Column, f.hasher.Rows(t, first, last)

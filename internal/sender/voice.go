@@ -28,6 +28,10 @@ type Voice struct {
 	recent  map[string]time.Time
 	columns map[string]struct{} // that were said to be sent by another name
 	over    chan struct{}       // closed and replaced when an outage ends
+	quota   quota               // of lines on refused rows
+
+	letters   int64 // dead letters since they were last said
+	lettersAt time.Time
 }
 
 const (

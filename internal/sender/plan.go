@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: MIT
+
+package sender
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"time"
+
+	"github.com/questdb-sf/questdb_sf/internal/link"
+	"github.com/questdb-sf/questdb_sf/internal/qwp"
+	"github.com/questdb-sf/questdb_sf/internal/slot"
+	"github.com/questdb-sf/questdb_sf/internal/verdict"
+)
+
+// parcel is a part of the frame in view that goes out now.
+type parcel struct {
+	qwp.Part
+	alone bool   // in a request of its own, with no other behind it
+	last  bool   // its request ends with it
+	table string // of its rows; empty if they are of several
+	probe *probe // nil for rows that are likely to be taken
+}
+
+// probe is one row that is offered to see whether the server has come to take it.
+type probe struct {
+	bar    bool // the table was refused, or else a column
+	key    verdict.Key
+	column int    // goes under its own name
+	name   string // which is this
+}
+
+// Letter is a row that is at fault itself, on its way to the dead letters. Data and
+// Frame, the row as a message of its own, are good until the call returns.
+type Letter struct {
+	FSN        slot.FSN
+	CRC        uint32 // CRC-32C of its frame
+	Block, Row int
+	Data       *qwp.Row
+	Frame      []byte
+	Host       string
+	Column     string // which the server refuses; empty for the row as a whole
+	Type       qwp.Type
+	Words      string // the server's
+}
+
+// Letters keeps dead letters.
+type Letters interface {
+	// Keep returns when the letters are safe: all of them or, with an error, none that
+	// will not be given again.
+	Keep(slot string, letters []Letter) error
+}
+
+// heldBlock is what of the frame in view waits: the rows of all blocks that do, and
+// why one of them does.
+type heldBlock struct {
+	table string
+	why   error
+	rows  int
+}
+
+func (h *heldBlock) add(table string, why error, rows int) {
+	h.table, h.why, h.rows = table, why, h.rows+rows
+}
+
+// plan picks the parts of the frame in view that go out now; there may be none.
+func (f *flight) plan(ctx context.Context) error {
+	now := time.Now()
+	f.parts, f.ids, f.begun, f.planned = f.buf[:0], false, false, now
+	f.held, f.behind, f.letters, f.special = heldBlock{}, qwp.Part{Table: -1}, f.letters[:0], false
+	f.replies.trim()
+	known := f.s.parking.meet(f.fsn)
+	if known != nil && known.complaint != nil {
+		if err := f.lookInto(ctx, known); err != nil {
+			return err
+		}
+	}
+	paused := known != nil && now.Before(known.until)
+	for todo := f.todo(known); len(todo) > 0; {
+		n := 1
+		for n < len(todo) && todo[n].Table == todo[0].Table {
+			n++
+		}
+		if err := f.planBlock(ctx, todo[:n], paused, now); err != nil {
+			return err
+		}
+		todo = todo[n:]
+	}
+	f.buf = f.parts
+	return f.finish()
+}
+
+var errPaused = errors.New("the server refused the frame too often while it was looked into which of its rows are at fault; that goes on later")
+
+// planBlock is plan for the pieces of one block.
+func (f *flight) planBlock(ctx context.Context, todo []piece, paused bool, now time.Time) error {
+	t := &f.view.Tables()[todo[0].Table]
+	v, err := f.replies.of(ctx, t.Name, now)
+	if err != nil {
+		return err
+	}
+	waits := v.hold
+	if waits != nil {
+		f.s.parking.await(t.Name)
+	} else if paused {
+		waits = errPaused
+	} else if r := f.s.passed[t.Name]; r != nil {
+		waits = r
+	}
+	if waits != nil {
+		f.s.parking.revisit = f.s.parking.revisit || v.hold == nil
+		f.holdAll(t, todo, waits)
+		return nil
+	}
+	f.suit(t, v)
+	if v.asked.Before(f.planned) {
+		f.planned = v.asked
+	}
+	if f.s.cfg.Book.Busy() && f.barred(t, todo) {
+		return nil
+	}
+	f.dispatch(t, todo)
+	return nil
+}
+
+func (f *flight) holdAll(t *qwp.Table, todo []piece, why error) {
+	for _, p := range todo {
+		f.held.add(t.Name, why, p.rows())
+	}
+}
+
+// barred has the rows of a table wait that the server takes none of, but for one that
+// is offered now and then.
+func (f *flight) barred(t *qwp.Table, todo []piece) bool {
+	words, barred, probing := f.s.cfg.Book.Barred(f.conn.Host(), t.Name)
+	if !barred {
+		return false
+	}
+	f.s.parking.revisit = true
+	f.holdAll(t, todo, fmt.Errorf("the server takes no rows of table %q: %s", t.Name, words))
+	for _, p := range todo {
+		if probing && p.fault == nil {
+			f.rename(t)
+			one := qwp.Part{Table: p.Table, First: p.First, Last: p.First + 1}
+			f.special = true
+			f.held.rows--
+			f.parts = append(f.parts, parcel{Part: one, alone: true, table: t.Name,
+				probe: &probe{bar: true, key: verdict.Key{Host: f.conn.Host(), Table: t.Name}, column: -1}})
+			break
+		}
+	}
+	return true
+}
+
+// dispatch sends the pieces of a block: as they are where nothing is known against
+// them.
+func (f *flight) dispatch(t *qwp.Table, todo []piece) {
+	fixes := f.rename(t)
+	l := f.s.parking.lots[f.fsn]
+	alone := l != nil && l.alone
+	for _, p := range todo {
+		switch {
+		case p.fault != nil:
+			f.doubted(l, t, p)
+		case len(fixes) == 0:
+			f.parts = append(f.parts, parcel{Part: p.Part, alone: alone, last: f.isBefore(p.Part), table: t.Name})
+		default:
+			f.sift(t, p.Part, fixes, alone)
+		}
+	}
+}
+
+// isBefore says whether a part stands right before the row that was set aside last.
+func (f *flight) isBefore(p qwp.Part) bool {
+	return p.Table == f.behind.Table && p.Last == f.behind.First
+}
+
+// doubted sees to a row that was set aside. It is a dead letter if the server has taken
+// others since. It is offered again if there was a time when the server took nothing at
+// all, and several times where the server does not say that the row is to blame.
+func (f *flight) doubted(l *lot, t *qwp.Table, p piece) {
+	host, table := f.conn.Host(), ""
+	if ofServer(p.fault.Refusal) {
+		table = t.Name // others prove nothing about it
+	}
+	proven := f.s.cfg.Book.AcceptedSince(host, table, p.fault.mark)
+	unclear := p.fault.Class != link.RowFault && p.alone < f.s.cfg.rejections()
+	switch {
+	case proven && (unclear || p.fault.spell != f.s.spells):
+		l.alone = true
+		l.todo = replaced(l.todo, p.Part, piece{p.Part, nil, p.alone})
+		f.parts = append(f.parts, parcel{Part: p.Part, alone: true, table: t.Name})
+	case proven:
+		f.condemn(t, p.Part, p.fault.column, p.fault.kind, p.fault.Message)
+	case f.offers():
+		f.parts = append(f.parts, parcel{Part: p.Part, alone: true, table: t.Name})
+	default:
+		f.waitForProof(t, p.Part, p.fault.Message)
+	}
+}
+
+// offers says, once after each pause, that a row which waits for the server to take
+// others is sent all the same: there may be no others.
+func (f *flight) offers() (now bool) {
+	now, f.s.offer = f.s.offer, false
+	return now
+}
+
+// waitForProof leaves rows where they are until the server has taken others.
+func (f *flight) waitForProof(t *qwp.Table, part qwp.Part, words string) {
+	f.s.parking.revisit, f.s.parking.unproven = true, true
+	f.held.add(t.Name, fmt.Errorf("the server refuses rows of table %q, and has not taken others since: %s", t.Name, words), part.Last-part.First)
+}
+
+// sift sends rows of a block on which there are replies: those that have values which
+// nothing but a dead letter helps become one, and a probe goes out as it is.
+func (f *flight) sift(t *qwp.Table, part qwp.Part, fixes []fixed, alone bool) {
+	from, host := part.First, f.conn.Host()
+	send := func(to int) {
+		if from < to {
+			f.parts = append(f.parts, parcel{Part: qwp.Part{Table: part.Table, First: from, Last: to}, alone: alone, table: t.Name})
+		}
+	}
+	if !f.mustSift(fixes) {
+		send(part.Last)
+		return
+	}
+	row := part.First
+	for r := range t.All(part.First, part.Last, &f.row) {
+		switch x, probing := f.offends(t, r, fixes); {
+		case probing:
+			send(row)
+			one := qwp.Part{Table: part.Table, First: row, Last: row + 1}
+			f.parts = append(f.parts, parcel{Part: one, alone: true, table: t.Name, probe: &probe{key: x.Key, column: x.column, name: x.was}})
+			from, f.probing = row+1, x.Key
+		case x != nil:
+			send(row)
+			one := qwp.Part{Table: part.Table, First: row, Last: row + 1}
+			if f.probing != x.Key && f.s.cfg.Book.AcceptedSince(host, "", x.Mark) {
+				f.condemnRow(r, one, x.Column, x.Type, x.Words)
+			} else {
+				f.waitForProof(t, one, x.Words)
+			}
+			from = row + 1
+		}
+		row++
+	}
+	send(part.Last)
+	f.special = f.special || from > part.First
+}
+
+// mustSift says whether rows have to be looked at one by one.
+func (f *flight) mustSift(fixes []fixed) bool {
+	for i := range fixes {
+		if fixes[i].To == "" || f.s.cfg.Book.Due(fixes[i].Key) {
+			return true
+		}
+	}
+	return false
+}
+
+// offends returns the verdict that a row falls under, if it cannot be sent for it or is
+// to be sent in spite of it.
+func (f *flight) offends(t *qwp.Table, r *qwp.Row, fixes []fixed) (x *fixed, probing bool) {
+	for i := range fixes {
+		x := &fixes[i]
+		if !has(r, t.Columns[x.column].Name) {
+			continue
+		}
+		if f.s.cfg.Book.Probe(x.Key) {
+			return x, true
+		}
+		if x.To == "" {
+			return x, !f.s.cfg.Book.AcceptedSince(f.conn.Host(), "", x.Mark) && f.offers()
+		}
+	}
+	return nil, false
+}
+
+func has(r *qwp.Row, column string) bool {
+	for i := range r.Cells {
+		if r.Cells[i].Name == column {
+			return true
+		}
+	}
+	return false
+}
+
+// condemn makes a dead letter of a row of the frame in view.
+func (f *flight) condemn(t *qwp.Table, part qwp.Part, column string, kind qwp.Type, words string) {
+	for r := range t.All(part.First, part.Last, &f.row) {
+		f.condemnRow(r, part, column, kind, words)
+	}
+}
+
+func (f *flight) condemnRow(r *qwp.Row, part qwp.Part, column string, kind qwp.Type, words string) {
+	own := qwp.Row{Table: r.Table, Time: r.Time, TimeType: r.TimeType}
+	own.Cells, _ = qwp.AppendCells(nil, nil, r.Cells)
+	f.letters = append(f.letters, Letter{
+		FSN: f.fsn, Block: part.Table, Row: part.First, Data: &own, Frame: f.view.AppendPart(nil, part),
+		Host: f.conn.Host(), Column: column, Type: kind, Words: words,
+	})
+}
+
+// finish settles what of the frame are dead letters, sets aside what waits, and leaves
+// the rest in parts.
+func (f *flight) finish() error {
+	f.keepLetters()
+	if f.special {
+		f.lot()
+	}
+	l := f.s.parking.lots[f.fsn]
+	if l != nil && l.rows > 0 && len(l.todo) == 0 {
+		f.s.note([]slot.Done{{FSN: f.fsn, Shares: l.shares()}})
+		f.s.parking.drop(f.fsn)
+		return nil
+	}
+	if f.held.rows > 0 {
+		return f.park(f.held)
+	}
+	if l != nil {
+		f.s.parking.hold(l, 0)
+	}
+	// A frame without rows is a commit, and has no other part than the whole.
+	if l == nil || l.rows == 0 {
+		whole := parcel{Part: qwp.WholeMessage, alone: l != nil && l.alone}
+		if len(f.parts) == 1 {
+			whole.table = f.parts[0].table
+		}
+		f.parts = append(f.parts[:0], whole)
+	}
+	return nil
+}
+
+// keepLetters writes the dead letters of the frame. Where that fails the rows stay in
+// the slot and are tried again.
+func (f *flight) keepLetters() {
+	if len(f.letters) == 0 {
+		return
+	}
+	err := errNoLetters
+	if keep := f.s.cfg.Letters; keep != nil {
+		crc := crc32.Checksum(f.bytes, castagnoli)
+		for i := range f.letters {
+			f.letters[i].CRC = crc
+		}
+		err = keep.Keep(f.s.name(), f.letters)
+	}
+	f.s.cfg.Voice.condemned(f.s.name(), f.letters, err)
+	l := f.lot()
+	for i := range f.letters {
+		x := &f.letters[i]
+		if err != nil {
+			f.s.parking.revisit = true
+			f.held.add(x.Data.Table, fmt.Errorf("dead letters cannot be written: %w", err), 1)
+			continue
+		}
+		l.todo = replaced(l.todo, qwp.Part{Table: x.Block, First: x.Row, Last: x.Row + 1})
+		l.letters++
+	}
+	clear(f.letters)
+}
+
+var (
+	errNoLetters = errors.New("there is no place for them")
+	castagnoli   = crc32.MakeTable(crc32.Castagnoli)
+)

@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: MIT
+
+package sender
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/questdb-sf/questdb_sf/internal/link"
+	"github.com/questdb-sf/questdb_sf/internal/qwp"
+	"github.com/questdb-sf/questdb_sf/internal/slot"
+	"github.com/questdb-sf/questdb_sf/internal/verdict"
+)
+
+const (
+	// maxProbes is how many refusals may go into one frame before it has to wait.
+	maxProbes = 64
+	// probePause is how long it waits then.
+	probePause = 10 * time.Minute
+	// defaultRejections is max_frame_rejections.
+	defaultRejections = 4
+)
+
+// inquest is what is looked into of a frame that the server refused.
+type inquest struct {
+	complaint *complaint // the refusal that was not looked into yet
+	alone     bool       // its pieces go out one by one
+	probes    int        // refusals since the last pause
+	until     time.Time  // the end of that pause
+	known     bool       // the first refusal was noted
+	mark      int64      // Mark of the Book then
+}
+
+// complaint is a refusal with what it is about.
+type complaint struct {
+	*link.Refusal
+	part  qwp.Part
+	row   int    // in the part, as the request had it; -1: not known
+	probe *probe // that it answers, if it was one
+}
+
+// fault is why a single row is set aside. It becomes a dead letter when the server
+// has taken other rows since: one that refuses everything blames nobody.
+type fault struct {
+	*link.Refusal
+	column string // which the server names, or the only one there is
+	kind   qwp.Type
+	mark   int64 // Mark of the Book then
+	spell  int   // Sender.spells then
+}
+
+// strikes counts how often the same frame was refused without a word on whose fault
+// it is.
+type strikes struct {
+	fsn slot.FSN
+	n   int
+}
+
+// errLookInto ends a connection that a refusal has used up, and which is looked into on
+// the next one.
+var errLookInto = errors.New("the server refused rows; whose fault it is is looked into")
+
+// refused says what follows from a refusal: another try as it was, or a closer look. An
+// error ends the connection.
+func (f *flight) refused(o link.Outcome) error {
+	s, r := f.s, o.Refusal
+	s.countRefusal()
+	f.void = true // unless it goes on below: no later ack may cover what was refused
+	units := f.unitsOf(o.Seq)
+	if !s.concernsRows(r, units) {
+		return r
+	}
+	f.complain(r, units)
+	if s.streak == 0 {
+		s.began = s.cfg.Book.Mark()
+	}
+	s.streak++
+	switch {
+	case s.streak > s.cfg.rejections() && !s.cfg.Book.AcceptedSince(f.conn.Host(), "", s.began):
+		s.everythingRefused()
+		return r
+	case f.conn.Transport() == link.QWP:
+		return errLookInto
+	}
+	// Nothing of the request was stored, and the connection stays good.
+	f.fifo, f.units, f.sent, f.void = f.fifo[:0], f.units[:0], 0, false
+	f.rewind()
+	return nil
+}
+
+func (c *Config) rejections() int {
+	if c.MaxRejections > 0 {
+		return c.MaxRejections
+	}
+	return defaultRejections
+}
+
+// unitsOf returns what a request carried that is not answered; nil when there is none
+// of that number.
+func (f *flight) unitsOf(seq int64) []unit {
+	at := 0
+	for _, r := range f.fifo {
+		if r.seq == seq {
+			return f.units[at : at+r.units]
+		}
+		at += r.units
+	}
+	return nil
+}
+
+// concernsRows says whether to look for what is refused in a request. Trouble of the
+// server as a whole passes by itself; trouble that may be of that kind is looked into
+// when it does not.
+func (s *Sender) concernsRows(r *link.Refusal, units []unit) bool {
+	var stranger *link.NotQuestDBError
+	switch {
+	case len(units) == 0 || errors.As(r, &stranger) || wholeServer(r):
+		return false
+	case r.Line > 0, r.Class == link.RowFault, tooLarge(r), s.parking.isAlone(units[0].fsn):
+		return true
+	}
+	if fsn := units[0].fsn; s.strikes.fsn != fsn || s.strikes.n == 0 {
+		s.strikes = strikes{fsn: fsn}
+	}
+	s.strikes.n++
+	return s.strikes.n >= s.cfg.rejections()
+}
+
+// wholeServer knows the refusals that no row and no table can be the reason of.
+func wholeServer(r *link.Refusal) bool {
+	switch r.HTTPStatus {
+	case http.StatusUnauthorized, http.StatusForbidden, http.StatusMisdirectedRequest,
+		http.StatusTooManyRequests, http.StatusUnsupportedMediaType, http.StatusServiceUnavailable:
+		return true
+	}
+	return r.HTTPStatus == 0 && (r.Status == qwp.StatusNotWritable || r.Status == qwp.StatusDictionaryGap)
+}
+
+// ofServer says that no row is to blame, as far as a refusal tells.
+func ofServer(r *link.Refusal) bool { return r.Class != link.RowFault && r.Class != link.Unclear }
+
+// tooLarge says that a smaller request may be taken.
+func tooLarge(r *link.Refusal) bool { return r.HTTPStatus == http.StatusRequestEntityTooLarge }
+
+// complain notes a refusal where the next walk meets it: at the frame of the row that
+// is named, or at all frames of the request, which then go out alone.
+func (f *flight) complain(r *link.Refusal, units []unit) {
+	mark := f.s.cfg.Book.Mark()
+	note := func(u unit, c *complaint) {
+		l := f.s.parking.lot(u.fsn)
+		if !l.known {
+			l.known, l.mark = true, mark
+		}
+		l.complaint = c
+	}
+	if r.Line > 0 {
+		row := r.Line - 1
+		for _, u := range units {
+			if row < u.n {
+				note(u, &complaint{r, u.part, row, u.probe})
+				return
+			}
+			row -= u.n
+		}
+	}
+	for _, u := range units {
+		f.s.parking.lot(u.fsn).alone = true
+		if len(units) == 1 {
+			note(u, &complaint{r, u.part, -1, u.probe})
+		}
+	}
+}
+
+// everythingRefused is told that so much was refused with nothing taken in between, by
+// this sender or another, that it says nothing about rows. The tries go on, with pauses
+// and behind what was refused; what is learned meanwhile is in doubt.
+func (s *Sender) everythingRefused() {
+	if !s.doubts {
+		s.doubts = true
+		s.spells++
+	}
+}
+
+// tookRows is told that the server took something.
+func (s *Sender) tookRows(host string) {
+	if s.doubts {
+		s.cfg.Book.Doubt(host, s.began)
+		s.doubts = false
+		s.spells++
+	}
+	s.streak = 0
+	for table, r := range s.passed {
+		s.bar(host, table, r)
+	}
+	clear(s.passed)
+}
+
+// passOver goes on with other tables, to see whether the server takes those. If so, this
+// one is barred; if not, or if there are no others, it is no trouble of the table.
+func (f *flight) passOver(table string, r *link.Refusal) {
+	if f.s.passed == nil {
+		f.s.passed = map[string]*link.Refusal{}
+	}
+	f.s.passed[table] = r
+}
+
+// nothingElse returns why tables were passed over if there is nothing more to send: then
+// the server is in trouble as a whole.
+func (s *Sender) nothingElse() error {
+	for _, r := range s.passed {
+		clear(s.passed)
+		return r
+	}
+	return nil
+}
+
+// countRefusal counts an answer that was no ack.
+func (s *Sender) countRefusal() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state.Refusals++
+}
+
+// isAlone says whether a frame is looked into.
+func (p *parking) isAlone(fsn slot.FSN) bool {
+	l := p.lots[fsn]
+	return l != nil && l.alone
+}
+
+// lookInto finds out more about a refusal of the frame in view.
+func (f *flight) lookInto(ctx context.Context, l *lot) error {
+	c := l.complaint
+	l.complaint = nil
+	f.lot() // now it is known what is in it
+	if l.probes++; l.probes >= maxProbes {
+		l.probes, l.until = 0, time.Now().Add(probePause)
+	}
+	for i := range f.view.Tables() {
+		f.rename(&f.view.Tables()[i])
+	}
+	if c.probe != nil {
+		f.probing = verdict.Key{}
+		f.renew(c)
+		return nil
+	}
+	if c.row < 0 {
+		return f.narrow(ctx, l, c)
+	}
+	at := rowAt(f.view.Tables(), c.part, c.row)
+	t := &f.view.Tables()[at.Table]
+	if ofServer(c.Refusal) {
+		f.s.bar(f.conn.Host(), t.Name, c.Refusal)
+		return nil
+	}
+	if column := named(t, c.Column); column != nil && isConflict(c.Message) {
+		return f.learn(ctx, t, column, c.Refusal)
+	}
+	f.setAside(l, at, c.Refusal, c.Column)
+	return nil
+}
+
+// rowAt returns the part that is one row of a part, counted as line protocol has it.
+func rowAt(tables []qwp.Table, part qwp.Part, row int) qwp.Part {
+	if part.Table >= 0 {
+		return qwp.Part{Table: part.Table, First: part.First + row, Last: part.First + row + 1}
+	}
+	block := 0
+	for row >= tables[block].Rows {
+		row -= tables[block].Rows
+		block++
+	}
+	return qwp.Part{Table: block, First: row, Last: row + 1}
+}
+
+// narrow goes on with the pieces of what was refused, tables first, then rows.
+func (f *flight) narrow(ctx context.Context, l *lot, c *complaint) error {
+	l.alone = true
+	part, pieces := c.part, f.view.Split(nil, c.part)
+	if n := len(f.view.Tables()); part.Table < 0 && n == 1 {
+		part = qwp.Part{Table: 0, Last: f.view.Tables()[0].Rows}
+	}
+	if part.Table < 0 {
+		return nil // its blocks go out one by one
+	}
+	t := &f.view.Tables()[part.Table]
+	if column := mentioned(t, c.Message); column != nil && c.Class == link.RowFault {
+		return f.learn(ctx, t, column, c.Refusal)
+	}
+	switch {
+	case ofServer(c.Refusal) && !f.s.cfg.Book.AcceptedSince(f.conn.Host(), t.Name, l.mark):
+		f.passOver(t.Name, c.Refusal)
+	case len(pieces) == 0:
+		f.setAside(l, part, c.Refusal, "")
+	default:
+		l.todo = replaced(l.todo, part, piece{Part: pieces[0]}, piece{Part: pieces[1]})
+	}
+	return nil
+}
+
+// setAside takes a row out of what is sent. What stands before it goes out by itself,
+// and settles the question whether the server takes anything.
+func (f *flight) setAside(l *lot, row qwp.Part, r *link.Refusal, column string) {
+	t := &f.view.Tables()[row.Table]
+	x := &fault{Refusal: r, column: column, mark: f.s.cfg.Book.Mark(), spell: f.s.spells}
+	if c := named(t, column); c != nil {
+		x.kind = c.Type
+	}
+	l.todo = replaced(l.todo, row, piece{row, x, l.refusedAlone(row) + 1})
+	f.behind = row
+}
