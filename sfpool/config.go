@@ -162,6 +162,13 @@ type Config struct {
 	// DedupHold, the default, or DedupRestore. For ExactlyOnce only.
 	DedupLost DedupLost
 
+	// TypeConflict says what becomes of a value whose type its column refuses:
+	// ConflictSuffix, the default, ConflictWiden or ConflictDeadLetter.
+	TypeConflict TypeConflict
+	// MaxFrameRejections is how often a frame is refused, without a word on which row
+	// it is, until its rows are tried apart. Default 4.
+	MaxFrameRejections int
+
 	// ClientID is told to the server. Default "questdb_sf".
 	ClientID string
 	// Logger receives what an operator should know. Default: nothing is logged.
@@ -204,6 +211,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("sender_pool_min %d exceeds sender_pool_max %d", c.MinSenders, c.MaxSenders)
 	case c.AcquireTimeout < 0 || c.AppendDeadline < 0 || c.HousekeeperInterval < 0 || c.LockTimeout < 0:
 		return errors.New("a negative duration: acquire_timeout, sf_append_deadline, housekeeper_interval or lock_timeout")
+	case c.MaxFrameRejections < 0:
+		return fmt.Errorf("max_frame_rejections %d: at least 1, or 0 for the default", c.MaxFrameRejections)
 	case c.MaxBackgroundDrainers < 0:
 		return fmt.Errorf("max_background_drainers %d: at least 1", c.MaxBackgroundDrainers)
 	case c.Destination != "" && !label.MatchString(c.Destination):
@@ -214,7 +223,7 @@ func (c Config) Validate() error {
 		return errors.New("drain_orphans needs sf_dir: there are no orphans in RAM")
 	}
 	lc, tc := c.link(), c.tables(nil)
-	return cmp.Or(lc.Validate(), tc.Validate())
+	return cmp.Or(lc.Validate(), tc.Validate(), c.checkConflict())
 }
 
 // minSegmentBytes leaves room for a frame that is worth its header.

@@ -63,6 +63,8 @@ import (
 //	acquire_timeout_ms                AcquireTimeout, 0 for 1 ms
 //	idle_timeout_ms, max_lifetime_ms  IdleTimeout, MaxLifetime, 0 for ever
 //	housekeeper_interval_ms           HousekeeperInterval
+//	max_frame_rejections              MaxFrameRejections
+//	type_conflict                     TypeConflict: suffix, widen, dead_letter (ours)
 //	table_create                      TableCreate: server, sql, never (ours)
 //	table_partition_by, table_ttl     TablePartitionBy, TableTTL (ours)
 //	timestamp_column                  TimestampColumn (ours)
@@ -75,7 +77,7 @@ import (
 // max_name_len, transaction, gorilla, in_flight_window, initial_connect_retry,
 // lazy_connect, reconnect_max_duration_millis, request_durable_ack=off,
 // durable_ack_keepalive_interval_millis, error_inbox_capacity,
-// connection_listener_inbox_capacity, max_frame_rejections,
+// connection_listener_inbox_capacity,
 // poison_min_escalation_window_millis,
 // catch_up_cap_gap_min_escalation_window_millis (catchup_cap_gap_...),
 // on_server_error, on_schema_error, on_parse_error, on_internal_error,

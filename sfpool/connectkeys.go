@@ -9,6 +9,7 @@ import (
 	"github.com/questdb-sf/questdb_sf/internal/connstr"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/tables"
+	"github.com/questdb-sf/questdb_sf/internal/verdict"
 )
 
 // connectKey is what one key of the connect string does.
@@ -114,6 +115,7 @@ var connectKeys = []connectKey{
 	{name: "max_lifetime_ms", set: to(orNever(connstr.Millis(0)), func(c *connect) *time.Duration { return &c.MaxLifetime })},
 	{name: "housekeeper_interval_ms", set: to(connstr.Millis(1), func(c *connect) *time.Duration { return &c.HousekeeperInterval })},
 
+	{name: "type_conflict", set: to(typeConflict, func(c *connect) *TypeConflict { return &c.TypeConflict })},
 	{name: "table_create", set: to(tableCreate, func(c *connect) *TableCreate { return &c.TableCreate })},
 	{name: "table_partition_by", set: to(connstr.Text, func(c *connect) *string { return &c.TablePartitionBy })},
 	{name: "table_ttl", set: to(connstr.Text, func(c *connect) *string { return &c.TableTTL })},
@@ -139,7 +141,7 @@ var connectKeys = []connectKey{
 	{name: "durable_ack_keepalive_interval_millis", set: check(connstr.AnyMillis), idle: noDurableAck},
 	{name: "error_inbox_capacity", set: check(connstr.Int(16)), idle: logs},
 	{name: "connection_listener_inbox_capacity", set: check(connstr.Int(1)), idle: logs},
-	{name: "max_frame_rejections", set: check(connstr.Int(1)), idle: isolates},
+	{name: "max_frame_rejections", set: to(connstr.Int(1), func(c *connect) *int { return &c.MaxFrameRejections })},
 	{name: "poison_min_escalation_window_millis", set: check(connstr.Millis(0)), idle: isolates},
 	{name: "catch_up_cap_gap_min_escalation_window_millis", aliases: []string{"catchup_cap_gap_min_escalation_window_millis"}, set: check(connstr.Millis(0)),
 		idle: "frames carry their symbols, there is nothing to catch up"},
@@ -217,6 +219,13 @@ func tableCreate(value string) (TableCreate, error) {
 		return 0, err
 	}
 	return tables.ParseCreate(value)
+}
+
+func typeConflict(value string) (TypeConflict, error) {
+	if _, err := connstr.OneOf("suffix", "widen", "dead_letter")(value); err != nil {
+		return 0, err
+	}
+	return verdict.ParseConflict(value)
 }
 
 func dedupLost(value string) (DedupLost, error) {

@@ -33,6 +33,7 @@ func (p *Pool) probe(ctx context.Context) error {
 	} else if err := p.takeDir(ctx); err != nil {
 		return err
 	}
+	p.verdicts = p.learn()
 	total, err := p.cfg.maxTotal()
 	p.budget = slot.NewBudget(total)
 	return err

@@ -18,6 +18,7 @@ import (
 	"github.com/questdb-sf/questdb_sf/internal/link"
 	"github.com/questdb-sf/questdb_sf/internal/sender"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
+	"github.com/questdb-sf/questdb_sf/internal/verdict"
 )
 
 // Pool is a set of store-and-forward senders in one directory. Its methods are
@@ -26,7 +27,9 @@ type Pool struct {
 	cfg          Config
 	parts        parts
 	link         sender.Dialer
-	tables       sender.Tables // this and voice are shared by all senders
+	tables       sender.Tables // this and what follows is shared by all senders
+	widener      sender.Widener
+	verdicts     *verdict.Book
 	voice        *sender.Voice
 	budget       *slot.Budget
 	letters      *deadletter.File // nil in RAM mode

@@ -47,6 +47,8 @@ func (c Config) tables(l *link.Link) tables.Config {
 // server is asked about each table once and not by every slot.
 func (p *Pool) keep(l *link.Link) error {
 	k, err := tables.New(p.cfg.tables(l))
-	p.tables = k
+	if err == nil {
+		p.tables, p.widener = k, k
+	}
 	return err
 }

@@ -79,7 +79,8 @@ func (p *Pool) startWorker(s store) *worker {
 	w.loop = sender.Start(sender.Config{
 		Slot: s, Link: p.link, Rand: p.cfg.Rand, Log: p.cfg.Logger,
 		InitialBackoff: p.cfg.InitialBackoff, MaxBackoff: p.cfg.MaxBackoff,
-		Tables: p.tables, Voice: p.voice,
+		Tables: p.tables, Voice: p.voice, Book: p.verdicts, Widener: p.widener,
+		Conflict: p.cfg.TypeConflict, MaxRejections: p.cfg.MaxFrameRejections,
 	})
 	return w
 }

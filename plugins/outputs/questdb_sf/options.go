@@ -44,6 +44,8 @@ type Options struct {
 	ReconnectInitialBackoff config.Duration `toml:"reconnect_initial_backoff"`
 	ReconnectMaxBackoff     config.Duration `toml:"reconnect_max_backoff"`
 	CloseFlushTimeout       config.Duration `toml:"close_flush_timeout"`
+	MaxFrameRejections      int             `toml:"max_frame_rejections"`
+	TypeConflict            string          `toml:"type_conflict"`
 
 	TimestampColumn    string `toml:"timestamp_column"`
 	TimestampPrecision string `toml:"timestamp_precision"`
@@ -95,6 +97,8 @@ func New() *Output {
 		ReconnectInitialBackoff: config.Duration(100 * time.Millisecond),
 		ReconnectMaxBackoff:     config.Duration(time.Minute),
 		CloseFlushTimeout:       config.Duration(time.Second),
+		MaxFrameRejections:      4,
+		TypeConflict:            "suffix",
 		TimestampColumn:         "timestamp",
 		TimestampPrecision:      "us",
 		TableCreate:             "server",

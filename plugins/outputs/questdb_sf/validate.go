@@ -21,6 +21,7 @@ import (
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/store"
 	"github.com/questdb-sf/questdb_sf/internal/tables"
+	"github.com/questdb-sf/questdb_sf/internal/verdict"
 	"github.com/questdb-sf/questdb_sf/sfpool"
 )
 
@@ -46,6 +47,7 @@ func (o *Output) poolConfig() (sfpool.Config, error) {
 		InitialBackoff:       time.Duration(o.ReconnectInitialBackoff),
 		MaxBackoff:           time.Duration(o.ReconnectMaxBackoff),
 		CloseFlushTimeout:    noWaitForZero(o.CloseFlushTimeout),
+		MaxFrameRejections:   o.MaxFrameRejections,
 		TablePartitionBy:     o.TablePartitionBy,
 		TableTTL:             o.TableTTL,
 		TimestampColumn:      o.TimestampColumn,
@@ -72,6 +74,9 @@ func (o *Output) parseWords(cfg *sfpool.Config) (err error) {
 		return err
 	}
 	if cfg.Compression, err = link.ParseCompression(o.Compression); err != nil {
+		return err
+	}
+	if cfg.TypeConflict, err = verdict.ParseConflict(o.TypeConflict); err != nil {
 		return err
 	}
 	if cfg.TableCreate, err = tables.ParseCreate(o.TableCreate); err != nil {
@@ -103,6 +108,8 @@ func (o *Output) checkValues() error {
 		return errors.New(`timestamp_column "" names no column: write "timestamp", or what it is called in your tables`)
 	case o.SenderPoolMax < 1:
 		return fmt.Errorf("sender_pool_max %d is too small: use at least 1", o.SenderPoolMax)
+	case o.MaxFrameRejections < 1:
+		return fmt.Errorf("max_frame_rejections %d is too small: use at least 1", o.MaxFrameRejections)
 	case o.RequestMinThroughput < 1:
 		return fmt.Errorf("request_min_throughput %d is too small: use at least 1 byte per second", o.RequestMinThroughput)
 	case o.SFUnavailable == "ram" && o.RAMMaxBytes < 2*o.SFMaxSegmentBytes:
