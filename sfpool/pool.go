@@ -31,7 +31,7 @@ type Pool struct {
 	budget       *slot.Budget
 	letters      *deadletter.File // nil in RAM mode
 	deadLettered atomic.Int64
-	sayDropped   sync.Once    // that there is no file for dead letters
+	sayDropped   sync.Once // that there is no file for dead letters
 	unlockPool   func() error // nil in RAM mode
 
 	probing   sync.Mutex    // one look at the lock of another pool at a time
@@ -381,7 +381,7 @@ func (p *Pool) DeadLetterPath() string {
 	if p.letters == nil {
 		return ""
 	}
-	return p.letters.Path()
+	return p.letters.Path(deadletter.Final)
 }
 
 // LeakedSlots returns how many slots are out of use because their lock was not
