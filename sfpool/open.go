@@ -45,6 +45,7 @@ func (p *Pool) takeDir(ctx context.Context) error {
 	}
 	p.letters = deadletter.Open(deadletter.Options{
 		FS: p.cfg.FS, Dir: p.cfg.Dir, SenderID: p.cfg.SenderID, MaxBytes: p.cfg.DeadLetterMaxBytes, Log: p.cfg.Logger,
+		Added: p.feeder.noteAdded,
 	})
 	return p.lockPool(ctx)
 }

@@ -9,6 +9,8 @@ import (
 	"os"
 	"strconv"
 	"strings"
+
+	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
 
 // maxGroups bounds the reasons that are remembered of one file. Letters with further
@@ -83,9 +85,8 @@ func parseName(senderID, name string) (class Class, number int, ok bool) {
 	return 0, 0, false
 }
 
-// read learns what is in the file of a book. What an active one has behind its last
-// letter that is not whole is cut: no Add has promised it. And what it has is
-// synced: whoever wrote it may have died before.
+// read learns what is in the file of a book. The active one is mended and synced:
+// whoever wrote it may have died before.
 func (f *File) read(b *book) error {
 	flag := os.O_RDONLY
 	if b.number == 0 {
@@ -106,22 +107,30 @@ func (f *File) read(b *book) error {
 		return fmt.Errorf("read %s: %w", f.path(b), err)
 	}
 	b.size = size
-	if s.strays > 0 && b.number != 0 {
-		f.sayStray(b, s.strays, s.strayBytes)
+	stray := s.strayBytes
+	if b.number == 0 {
+		if err := f.cutTorn(b, file, s.lastEnd); err != nil {
+			return fmt.Errorf("mend %s: %w", f.path(b), err)
+		}
+		stray -= size - b.size
 	}
-	if b.number != 0 {
-		return nil
+	if stray > 0 {
+		f.o.Log.Warn("a file of dead letters has text that is no letter, or is damaged; it stays there and is passed over",
+			"file", f.path(b), "places", s.strays, "bytes", stray, "letters", b.letters)
 	}
-	keep, err := torn(file, s.lastEnd, size)
+	return nil
+}
+
+// cutTorn cuts what stands behind the last letter and is not whole. No Add has
+// promised it, and a line that ends too early may be a valid, wrong one.
+func (f *File) cutTorn(b *book, file vfs.File, lastEnd int64) error {
+	keep, err := torn(file, lastEnd, b.size)
 	if err != nil {
-		return fmt.Errorf("read %s: %w", f.path(b), err)
+		return err
 	}
-	if strays, bytes := s.strays, s.strayBytes-(size-keep); bytes > 0 {
-		f.sayStray(b, strays, bytes)
-	}
-	if keep < size {
+	if keep < b.size {
 		f.o.Log.Warn("a dead letter was not written to its end and is cut off; its row is still where it was",
-			"file", f.path(b), "bytes", size-keep)
+			"file", f.path(b), "bytes", b.size-keep)
 		if err := file.Truncate(keep); err != nil {
 			return err
 		}
@@ -141,9 +150,4 @@ func (b *book) learn(s *scanner) error {
 		}
 		b.note(one.reason())
 	}
-}
-
-func (f *File) sayStray(b *book, strays, bytes int64) {
-	f.o.Log.Warn("a file of dead letters has text that is no letter, or is damaged; it stays there and is passed over",
-		"file", f.path(b), "places", strays, "bytes", bytes, "letters", b.letters)
 }

@@ -120,7 +120,8 @@ func TestATornLastLetterIsCut(t *testing.T) {
 
 // Letters of an earlier release, and what people write, have no second line.
 func TestTextThatIsNoLetterStays(t *testing.T) {
-	old := "# 2026-01-02T03:04:05Z table \"cpu\": unfit\ncpu,host=a usage=1.5 1795348800000000000\n# mine\nmem used=1i 1\n"
+	long := "log text=\"" + strings.Repeat("x", 20_000) + "\" 1\n"
+	old := long + "# 2026-01-02T03:04:05Z table \"cpu\": unfit\ncpu,host=a usage=1.5 1795348800000000000\n# mine\nmem used=1i 1\n" + long
 	for _, text := range []string{old, old + string(five(t)), string(five(t)) + old} {
 		disk := newDisk(t)
 		put(t, disk, "default.refused.lp", []byte(text))

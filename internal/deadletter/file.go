@@ -24,6 +24,9 @@ type Options struct {
 	// MaxBytes caps all files together; what one Add brings is kept in any case.
 	// Default DefaultMaxBytes.
 	MaxBytes int64
+	// SealBytes is the size from which a file grows no more. Default an eighth of
+	// MaxBytes, at least 64 KiB.
+	SealBytes int64
 	// Log receives what an operator should know. Default: nothing is logged.
 	Log *slog.Logger
 	// Now is the clock. Default time.Now.
@@ -36,8 +39,7 @@ type Options struct {
 // DefaultMaxBytes is MaxBytes if it is not set.
 const DefaultMaxBytes = 64 << 20
 
-// MinBytes is the least that MaxBytes is worth: files are sealed at an eighth of
-// it, and not before 64 KiB.
+// MinBytes is the least that MaxBytes is worth: enough for a few sealed files.
 const MinBytes = 8 * minSealBytes
 
 const minSealBytes = 64 << 10
@@ -83,6 +85,9 @@ type ClassStats struct {
 func Open(o Options) *File {
 	if o.MaxBytes == 0 {
 		o.MaxBytes = DefaultMaxBytes
+	}
+	if o.SealBytes == 0 {
+		o.SealBytes = max(o.MaxBytes/8, minSealBytes)
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -239,7 +244,7 @@ func (f *File) active(class Class) (*book, error) {
 	at := slices.IndexFunc(f.books, func(b *book) bool { return b.class == class && b.number == 0 })
 	if at >= 0 {
 		b := f.books[at]
-		if b.dirty || b.size < max(f.o.MaxBytes/8, minSealBytes) {
+		if b.dirty || b.size < f.o.SealBytes {
 			return b, nil
 		}
 		if err := f.seal(b); err != nil {

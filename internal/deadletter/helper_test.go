@@ -52,6 +52,9 @@ func capped(n int64) func(*deadletter.Options) {
 	return func(o *deadletter.Options) { o.MaxBytes = n }
 }
 
+// sealed seals files of six letters.
+func sealed(o *deadletter.Options) { o.SealBytes = 1000 }
+
 // letterOf makes a letter of a stored row that has an id.
 func letterOf(class deadletter.Class, id int) deadletter.Letter {
 	r := &qwp.Row{}

@@ -55,13 +55,7 @@ func (f *File) rewrite(b *book, out []int64) error {
 		return err
 	}
 	temp := f.path(b) + tempSuffix
-	file, err := f.o.FS.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	left := newBook(b.class, b.number, b.id)
-	err = left.fill(file, old, b.size, out)
-	err = errors.Join(err, file.Close())
+	left, err := f.copyTo(temp, old, b, out)
 	if err != nil {
 		_ = f.o.FS.Remove(temp) // best effort: Load does it else
 		return err
@@ -77,6 +71,17 @@ func (f *File) rewrite(b *book, out []int64) error {
 	b.gen++
 	b.dirty = false // what was behind the end is not in the new file
 	return nil
+}
+
+// copyTo writes what is left of a file into a new one.
+func (f *File) copyTo(name string, old vfs.File, b *book, out []int64) (*book, error) {
+	file, err := f.o.FS.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	left := newBook(b.class, b.number, b.id)
+	err = left.fill(file, old, b.size, out)
+	return left, errors.Join(err, file.Close())
 }
 
 func (f *File) removeBook(b *book, temp string) error {
@@ -118,6 +123,9 @@ func (b *book) fill(to, from vfs.File, size int64, out []int64) error {
 }
 
 func (b *book) copy(to, from vfs.File, begin, end int64) error {
+	if begin == end {
+		return nil
+	}
 	n, err := io.Copy(io.NewOffsetWriter(to, b.size), io.NewSectionReader(from, begin, end-begin))
 	b.size += n
 	if err == nil && n != end-begin {

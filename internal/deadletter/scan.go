@@ -25,6 +25,7 @@ type scanner struct {
 	strayBytes, strays int64
 	lastEnd            int64 // of the last letter
 
+	nul    bool   // the last line has a zero byte
 	before []byte // the line before, if it can be the first of a letter
 	body   []byte
 }
@@ -77,9 +78,11 @@ func (s *scanner) next() (raw, error) {
 // is too long to matter. What has no line break is no line.
 func (s *scanner) line() ([]byte, error) {
 	long := false
+	s.nul = false
 	for {
 		part, err := s.r.ReadSlice('\n')
 		s.off += int64(len(part))
+		s.nul = s.nul || bytes.IndexByte(part, 0) >= 0
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
 			long = true
@@ -186,7 +189,7 @@ func torn(from io.ReaderAt, at, end int64) (int64, error) {
 			return 0, err
 		}
 		switch _, isHead := parseHead(line); {
-		case bytes.IndexByte(line, 0) >= 0, isHead, line == nil:
+		case s.nul, isHead:
 			return min(cut, begin), nil
 		case bytes.HasPrefix(line, []byte(humanMark)) && bytes.Contains(line, []byte(` table "`)):
 			cut = begin // unless something follows that is no second line
