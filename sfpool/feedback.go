@@ -26,7 +26,7 @@ const (
 var errBusy = errors.New("no sender is idle, or the store has a backlog")
 
 // FeedBack stores refused rows again that are kept as dead letters, the oldest
-// first and up to max of them, whether the server has come to accept them or not; max 0
+// first and up to most of them, whether the server has come to accept them or not; 0
 // is all that are there now. It returns how many there were. Rows that are refused
 // again become letters again.
 //
@@ -36,7 +36,7 @@ var errBusy = errors.New("no sender is idle, or the store has a backlog")
 //
 // The pool feeds refused rows back by itself when the server takes one of them, so
 // this is for those who do not want to wait for that.
-func (p *Pool) FeedBack(ctx context.Context, max int) (rows int, err error) {
+func (p *Pool) FeedBack(ctx context.Context, most int) (rows int, err error) {
 	if p.letters == nil {
 		return 0, nil
 	}
@@ -51,8 +51,8 @@ func (p *Pool) FeedBack(ctx context.Context, max int) (rows int, err error) {
 		return 0, err
 	}
 	left := p.letters.Stats().Refused.Letters
-	if max > 0 {
-		left = min(left, int64(max))
+	if most > 0 {
+		left = min(left, int64(most))
 	}
 	for left > 0 && ctx.Err() == nil {
 		n, err := p.feedSome(ctx, left)

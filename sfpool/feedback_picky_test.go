@@ -135,7 +135,7 @@ func (s *picky) took(from, to int64, times int) {
 func (s *picky) letters(want int64) {
 	s.t.Helper()
 	synctest.Wait()
-	if got := s.p.letters.Stats().Refused.Letters; got != want {
+	if got := s.p.Stats().Letters.Refused.Letters; got != want {
 		s.t.Fatalf("after %s there are %d letters, want %d", time.Since(epoch), got, want)
 	}
 }

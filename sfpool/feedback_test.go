@@ -202,6 +202,29 @@ func TestFeedingWaitsWhileTheServerIsSilentAndEndsWithThePool(t *testing.T) {
 	})
 }
 
+func TestLettersWaitWhileThereIsABacklog(t *testing.T) {
+	inTime(t, func(t *testing.T, b *bed, _ *script) {
+		s := newPicky(t, b, b.config(), "v")
+		s.send("v", 0, 10)
+		backlog := func(bytes int64) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.pending[0] += bytes
+		}
+		backlog(1 << 40)
+		s.accepts("v")
+		after(time.Hour)
+		s.letters(10)
+		backlog(-1 << 40)
+		after(2 * time.Minute)
+		s.letters(0)
+		s.took(0, 10, 1)
+		if n := b.log.count("could not be fed back"); n != 0 {
+			t.Errorf("a backlog is no failure: %s", &b.log)
+		}
+	})
+}
+
 func TestRowsThatOnlyAFrameCanSayAreFedBackInIt(t *testing.T) {
 	inTime(t, func(t *testing.T, b *bed, _ *script) {
 		s := newPicky(t, b, b.config())
