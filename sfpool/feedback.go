@@ -168,17 +168,21 @@ func (p *Pool) tryLetters(ctx context.Context, try map[deadletter.Group]int) (ta
 	if err != nil {
 		return nil, err
 	}
+	read := int64(0)
 	for i := range list {
 		g := list[i].Group()
 		delete(try, g)
+		read += list[i].Bytes
 		if !fed.answered || fed.refused(p.feeder, &list[i]) {
 			p.feeder.putOff(g)
 		} else {
 			taken = append(taken, g)
 		}
 	}
-	for g := range try { // whose letters cannot be read
-		p.feeder.putOff(g)
+	if read < maxFeedBytes { // else the others have their turn at once
+		for g := range try { // whose letters cannot be read
+			p.feeder.putOff(g)
+		}
 	}
 	return taken, nil
 }

@@ -5,6 +5,7 @@ package sfpool
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
 	"syscall"
@@ -199,6 +200,28 @@ func TestFeedingWaitsWhileTheServerIsSilentAndEndsWithThePool(t *testing.T) {
 		if d := time.Since(began); d > time.Second {
 			t.Errorf("Close took %s", d)
 		}
+	})
+}
+
+// Their letters are more than are tried at a time.
+func TestEachOfManyReasonsHasItsTurn(t *testing.T) {
+	inTime(t, func(t *testing.T, b *bed, _ *script) {
+		s := newPicky(t, b, b.config())
+		s.send("x", 1000, 1001)
+		var list []deadletter.Letter
+		for id := range int64(100) {
+			r := &Row{}
+			r.Reset("t")
+			r.Long("id", id)
+			r.Varchar("padding", strings.Repeat("x", 40_000))
+			list = append(list, deadletter.Letter{
+				Key: &deadletter.Key{FSN: id}, Row: r, Class: deadletter.Refused, Column: fmt.Sprint("c", id),
+			})
+		}
+		do(t, s.p.letters.Add(list))
+		after(5 * time.Minute)
+		s.letters(0)
+		s.took(0, 100, 1)
 	})
 }
 
