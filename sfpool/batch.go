@@ -46,9 +46,10 @@ type Batch struct {
 	scratch Row          // of AddColumns
 	trial   *qwp.Builder // always empty, made when needed
 
-	letters  []byte
-	rejected int
-	stored   bool // by a Flush; nothing more goes with it before Reset
+	letters   []byte
+	unwritten int // of the rejected, those in letters
+	rejected  int
+	stored    bool // by a Flush; nothing more goes with it before Reset
 }
 
 // packed is a finished frame inside buf.
@@ -134,7 +135,8 @@ func checkTime(t int64, unit qwp.Type) error {
 // They are written and synced together with its rows; without sf_dir they are
 // only counted.
 func (b *Batch) Reject(row *Row, reason string) {
-	b.letters = deadletter.AppendLetter(b.letters, time.Now(), row, reason)
+	b.letters = deadletter.Append(b.letters, time.Now(), &deadletter.Letter{Row: row, Reason: reason, Class: deadletter.Final})
+	b.unwritten++
 	b.rejected++
 }
 
@@ -152,7 +154,7 @@ func (b *Batch) Reset() {
 	b.row.open, b.stored = false, false
 	b.builder.Reset()
 	b.buf, b.frames, b.rows = b.buf[:0], b.frames[:0], 0
-	b.letters, b.rejected = b.letters[:0], 0
+	b.letters, b.unwritten, b.rejected = b.letters[:0], 0, 0
 }
 
 // pack encodes the rows collected so far as one frame.
@@ -185,6 +187,7 @@ func (b *Batch) Merge(other *Batch) {
 		b.frames = append(b.frames, f)
 	}
 	b.letters = append(b.letters, other.letters...)
+	b.unwritten += other.unwritten
 	b.rows, b.rejected = b.rows+other.rows, b.rejected+other.rejected
 	other.Reset()
 }

@@ -28,6 +28,9 @@ type bed struct {
 	// it may fail it, panic, or block.
 	hook func(call string, index int) error
 
+	// sent, if it is set, is told what was published in a slot.
+	sent func(index int, first slot.FSN, frames [][]byte)
+
 	log logBuffer
 
 	mu      sync.Mutex
@@ -136,6 +139,7 @@ func (f *fake) view() slotView {
 	rows, acked := f.bed.pending[f.index], f.bed.acked[f.index]
 	return slotView{conn: f.bed.conns[f.index], Stats: slot.Stats{
 		Pending: rows, PendingFrames: rows, PendingBytes: rows, Published: slot.FSN(acked+rows) - 1, Watermark: slot.FSN(acked) - 1,
+		SettledBytes: acked,
 	}}
 }
 
@@ -176,11 +180,13 @@ func (f *fake) released() bool {
 // fakeTx counts the frames that are published as rows.
 type fakeTx struct {
 	f      *fake
-	frames int
+	frames [][]byte
 }
 
 func (x *fakeTx) Append(frames ...slot.Frame) error {
-	x.frames += len(frames)
+	for _, f := range frames {
+		x.frames = append(x.frames, slices.Clone(f.Bytes))
+	}
 	return x.f.bed.hook("append", x.f.index)
 }
 
@@ -190,10 +196,15 @@ func (x *fakeTx) Publish() (first, last slot.FSN) {
 	if err := x.f.bed.hook("publish", x.f.index); err != nil {
 		panic(err)
 	}
-	x.f.bed.mu.Lock()
-	defer x.f.bed.mu.Unlock()
-	x.f.bed.pending[x.f.index] += int64(x.frames)
-	return 0, slot.FSN(x.f.bed.acked[x.f.index]+x.f.bed.pending[x.f.index]) - 1
+	b, n := x.f.bed, int64(len(x.frames))
+	b.mu.Lock()
+	b.pending[x.f.index] += n
+	last = slot.FSN(b.acked[x.f.index]+b.pending[x.f.index]) - 1
+	b.mu.Unlock()
+	if b.sent != nil {
+		b.sent(x.f.index, last-slot.FSN(n)+1, x.frames)
+	}
+	return 0, last
 }
 
 func (x *fakeTx) Rollback() error { return x.f.bed.hook("rollback", x.f.index) }

@@ -35,6 +35,7 @@ func (p *Pool) Close(ctx context.Context) error {
 
 func (p *Pool) close(ctx context.Context) error {
 	p.refuse()
+	p.feeder.stop()
 	p.gather(ctx)
 	p.drain(ctx)
 	err := p.retireAll()

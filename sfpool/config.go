@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/questdb-sf/questdb_sf/internal/deadletter"
 	"github.com/questdb-sf/questdb_sf/internal/link"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
@@ -111,6 +112,9 @@ type Config struct {
 	// being drained do not count. Default: the smaller of 1 GiB
 	// and a tenth of the filesystem; 128 MiB in RAM.
 	MaxTotalBytes int64
+	// DeadLetterMaxBytes caps the files of dead letters together, at least 512 KiB:
+	// the oldest go, and those that may still be delivered last. Default 64 MiB.
+	DeadLetterMaxBytes int64
 	// AppendDeadline is the longest wait for room in a Flush, which the context
 	// of the Flush may shorten. Default 30s.
 	AppendDeadline time.Duration
@@ -201,6 +205,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("sf_max_segment_bytes %d: from %d to %d", c.MaxSegmentBytes, minSegmentBytes, maxSegmentBytes)
 	case c.MaxTotalBytes != 0 && c.MaxTotalBytes < 2*c.MaxSegmentBytes:
 		return fmt.Errorf("sf_max_total_bytes %d: at least two segments, %d", c.MaxTotalBytes, 2*c.MaxSegmentBytes)
+	case c.DeadLetterMaxBytes < deadletter.MinBytes:
+		return fmt.Errorf("dead_letter_max_bytes %d: at least %d", c.DeadLetterMaxBytes, deadletter.MinBytes)
 	case c.SyncInterval < 0 || c.InitialBackoff < 0 || c.ConnectTimeout < 0 || c.RequestTimeout < 0:
 		return errors.New("a negative duration: sf_sync_interval, reconnect_initial_backoff, connect_timeout or request_timeout")
 	case c.InitialBackoff > c.MaxBackoff:
@@ -249,6 +255,7 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.Durability, DurabilityPeriodic)
 	setDefault(&c.SyncInterval, time.Second)
 	setDefault(&c.MaxSegmentBytes, defaultSegment)
+	setDefault(&c.DeadLetterMaxBytes, deadletter.DefaultMaxBytes)
 	setDefault(&c.Transport, Auto)
 	setDefault(&c.Compression, CompressionAuto)
 	setDefault(&c.ConnectTimeout, 15*time.Second)

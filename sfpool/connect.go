@@ -53,6 +53,7 @@ import (
 //	sf_sync_interval_millis           SyncInterval; needs sf_dir and periodic
 //	sf_max_segment_bytes (sf_max_bytes)  MaxSegmentBytes, 0 for the default
 //	sf_max_total_bytes                MaxTotalBytes
+//	dead_letter_max_bytes             DeadLetterMaxBytes (ours); needs sf_dir
 //	sf_append_deadline_millis         AppendDeadline
 //	drain_orphans                     DrainOrphans; needs sf_dir
 //	max_background_drainers           MaxBackgroundDrainers, 0 for the default
@@ -278,7 +279,7 @@ func trust(path string) (*tls.Config, error) {
 
 func (c *connect) finishStore() error {
 	if c.Dir == "" {
-		for _, name := range []string{"sender_id", "drain_orphans", "sf_durability", "sf_sync_interval_millis"} {
+		for _, name := range []string{"sender_id", "drain_orphans", "sf_durability", "sf_sync_interval_millis", "dead_letter_max_bytes"} {
 			if p, given := c.given[name]; given {
 				return at(p, errors.New("needs sf_dir: without it rows are kept in RAM"))
 			}

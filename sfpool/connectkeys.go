@@ -101,6 +101,7 @@ var connectKeys = []connectKey{
 	{name: "sf_sync_interval_millis", set: to(connstr.Millis(1), func(c *connect) *time.Duration { return &c.SyncInterval })},
 	{name: "sf_max_segment_bytes", aliases: []string{"sf_max_bytes"}, set: to(connstr.Size(0), func(c *connect) *int64 { return &c.MaxSegmentBytes })},
 	{name: "sf_max_total_bytes", set: to(connstr.Size(1), func(c *connect) *int64 { return &c.MaxTotalBytes })},
+	{name: "dead_letter_max_bytes", set: to(connstr.Size(1), func(c *connect) *int64 { return &c.DeadLetterMaxBytes })},
 	{name: "sf_append_deadline_millis", set: to(connstr.Millis(1), func(c *connect) *time.Duration { return &c.AppendDeadline })},
 	{name: "drain_orphans", set: to(connstr.Bool, func(c *connect) *bool { return &c.DrainOrphans })},
 	{name: "max_background_drainers", set: to(connstr.Int(0), func(c *connect) *int { return &c.MaxBackgroundDrainers })},

@@ -36,6 +36,7 @@ var keyCases = []struct {
 	{"sf_max_segment_bytes=0", sfpool.Config{}},
 	{"sf_max_bytes=64KB", sfpool.Config{MaxSegmentBytes: 64 << 10}},
 	{"sf_max_total_bytes=10g", sfpool.Config{MaxTotalBytes: 10 << 30}},
+	{"sf_dir=/x;dead_letter_max_bytes=1m", sfpool.Config{Dir: "/x", DeadLetterMaxBytes: 1 << 20}},
 	{"sf_append_deadline_millis=7", sfpool.Config{AppendDeadline: 7 * time.Millisecond}},
 	{"sf_dir=/x;drain_orphans=on", sfpool.Config{Dir: "/x", DrainOrphans: true}},
 	{"sf_dir=/x;drain_orphans=true", sfpool.Config{Dir: "/x", DrainOrphans: true}},

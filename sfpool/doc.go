@@ -36,6 +36,10 @@
 //   - An idle pool does nothing: no writes, no reads, no polling of the server. An
 //     orphan that somebody holds, and a slot of ours that somebody holds, are
 //     looked at now and then, without a write.
+//   - A row that its table does not take is kept in a file with the reason, synced
+//     before it counts as settled. One that the server may come to accept is sent
+//     again now and then, in the end once an hour, and so are those of its reason as
+//     soon as it is not refused any more: see FeedBack.
 //
 // Without Dir the pool keeps its slots in RAM: the same sending, the same API,
 // and nothing survives the process.

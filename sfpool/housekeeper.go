@@ -28,6 +28,8 @@ func (p *Pool) keepHouse() {
 		case <-p.closing:
 			return
 		case <-p.wake:
+		case <-p.feeder.bell:
+			p.startFeeding()
 		case <-tick:
 			tick = nil
 			p.tidy()
@@ -47,6 +49,7 @@ func (p *Pool) tidy() {
 		{"recycling of connections", p.recycle},
 		{"start of the recovery", p.startRecovery},
 		{"look for orphans", p.tendOrphans},
+		{"start of the feeding of dead letters", p.startFeeding},
 	} {
 		if err := safely(chore.doing, func() error { chore.run(); return nil }); err != nil {
 			p.cfg.Logger.Error("housekeeping failed; it goes on", "error", err)
@@ -56,7 +59,7 @@ func (p *Pool) tidy() {
 
 // restless says whether there is anything to look after at the next tick.
 func (p *Pool) restless() bool {
-	connected := p.cfg.MaxLifetime > 0 && slices.ContainsFunc(p.membersIn(live), func(m *member) bool {
+	connected := (p.cfg.MaxLifetime > 0 || p.letters != nil && p.feeder.isNew()) && slices.ContainsFunc(p.membersIn(live), func(m *member) bool {
 		v, err := m.look()
 		return err == nil && (v.conn.Connected || v.PendingFrames > 0)
 	})

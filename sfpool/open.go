@@ -44,7 +44,10 @@ func (p *Pool) takeDir(ctx context.Context) error {
 	if err := p.makeDir(); err != nil {
 		return fmt.Errorf("create sf_dir %s: %w", p.cfg.Dir, err)
 	}
-	p.letters = deadletter.New(p.cfg.FS, p.path(p.cfg.SenderID+".dead-letter.lp"))
+	p.letters = deadletter.Open(deadletter.Options{
+		FS: p.cfg.FS, Dir: p.cfg.Dir, SenderID: p.cfg.SenderID, MaxBytes: p.cfg.DeadLetterMaxBytes, Log: p.cfg.Logger,
+		Added: p.feeder.noteAdded,
+	})
 	return p.lockPool(ctx)
 }
 

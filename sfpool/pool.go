@@ -34,7 +34,8 @@ type Pool struct {
 	budget       *slot.Budget
 	letters      *deadletter.File // nil in RAM mode
 	deadLettered atomic.Int64
-	sayDropped   sync.Once    // that there is no file for dead letters
+	sayDropped   sync.Once // that there is no file for dead letters
+	feeder       *feeder
 	unlockPool   func() error // nil in RAM mode
 
 	probing   sync.Mutex    // one look at the lock of another pool at a time
@@ -111,7 +112,7 @@ func newPool(cfg Config, with parts) *Pool {
 	p := &Pool{
 		cfg: cfg, parts: with, voice: sender.NewVoice(cfg.Logger),
 		closing: make(chan struct{}), lastCall: make(chan struct{}), wake: make(chan struct{}, 1), starve: make(chan struct{}, 1),
-		shut: make(chan struct{}), changed: make(chan struct{}), places: make([]place, cfg.MaxSenders),
+		feeder: newFeeder(), shut: make(chan struct{}), changed: make(chan struct{}), places: make([]place, cfg.MaxSenders),
 		backlog: !cfg.inRAM(),
 		orphans: orphanage{opened: time.Now(), known: map[string]*orphan{}, look: !cfg.inRAM()},
 	}
@@ -384,7 +385,7 @@ func (p *Pool) DeadLetterPath() string {
 	if p.letters == nil {
 		return ""
 	}
-	return p.letters.Path()
+	return p.letters.Path(deadletter.Final)
 }
 
 // LeakedSlots returns how many slots are out of use because their lock was not

@@ -200,29 +200,33 @@ func (s *Staged) mustBeOpen(doing string) {
 // to be flushed again does not write them twice.
 func (s *Staged) syncLetters() error {
 	var letters []byte
+	n := 0
 	for i := range s.parts {
 		letters = append(letters, s.parts[i].Batch.letters...)
+		n += s.parts[i].Batch.unwritten
 	}
 	if len(letters) == 0 {
 		return nil
 	}
-	if err := s.pool.keepLetters(letters); err != nil {
+	if err := s.pool.keepLetters(letters, n); err != nil {
 		return err
 	}
 	for i := range s.parts {
-		s.parts[i].Batch.letters = s.parts[i].Batch.letters[:0]
+		b := s.parts[i].Batch
+		b.letters, b.unwritten = b.letters[:0], 0
 	}
 	return nil
 }
 
-func (p *Pool) keepLetters(letters []byte) error {
+// keepLetters writes the text of n letters.
+func (p *Pool) keepLetters(letters []byte, n int) error {
 	if p.letters == nil {
 		p.sayDropped.Do(func() {
 			p.cfg.Logger.Warn("rows that can never be stored are counted and dropped: there is no sf_dir for a dead-letter file")
 		})
 		return nil
 	}
-	return p.letters.Append(letters)
+	return p.letters.AddText(letters, n)
 }
 
 // Publish makes the batches visible to the send loops. It cannot fail; if a bug

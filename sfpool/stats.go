@@ -4,7 +4,12 @@ package sfpool
 
 import (
 	"time"
+
+	"github.com/questdb-sf/questdb_sf/internal/deadletter"
 )
+
+// LetterStats counts dead letters as they are in their files.
+type LetterStats = deadletter.Stats
 
 // Stats is a snapshot of a pool, counted in rows unless it says otherwise.
 type Stats struct {
@@ -16,6 +21,11 @@ type Stats struct {
 	// Rejected of the DeadLettered never were in a slot: see Batch.Reject. They
 	// count since the pool was opened.
 	Rejected int64
+	// Letters are the dead letters in files, which need not agree with DeadLettered:
+	// they may be those of earlier runs, be removed for DeadLetterMaxBytes, and leave
+	// when they are fed back. A row that is fed back is accepted once more. Zero
+	// without sf_dir.
+	Letters LetterStats
 	// Evicted + Quarantined + Unknown = Gone; Unknown are those lost in a wound.
 	Evicted, Quarantined, Unknown int64
 	// PendingBytes are the bytes of frames not acked. StoreBytes are the segment
@@ -72,6 +82,9 @@ func (p *Pool) Stats() Stats {
 	st := Stats{Accepted: dead, DeadLettered: dead, Rejected: dead}
 	if p.budget != nil {
 		st.StoreBytes, st.MaxBytes = p.budget.Used(), p.budget.Max()
+	}
+	if p.letters != nil {
+		st.Letters = p.letters.Stats()
 	}
 	p.countStates(&st)
 	for _, g := range p.glimpses() {

@@ -22,18 +22,19 @@ type Options struct {
 	TLSOptions
 	proxy.HTTPProxy
 
-	SFDir             string          `toml:"sf_dir"`
-	SenderID          string          `toml:"sender_id"`
-	SFUnavailable     string          `toml:"sf_unavailable"`
-	RAMMaxBytes       config.Size     `toml:"ram_max_bytes"`
-	SFDurability      string          `toml:"sf_durability"`
-	SFSyncInterval    config.Duration `toml:"sf_sync_interval"`
-	SFMaxTotalBytes   config.Size     `toml:"sf_max_total_bytes"`
-	SFMaxSegmentBytes config.Size     `toml:"sf_max_segment_bytes"`
-	SFAppendDeadline  config.Duration `toml:"sf_append_deadline"`
-	DrainOrphans      bool            `toml:"drain_orphans"`
-	LockTimeout       config.Duration `toml:"lock_timeout"`
-	SFDestination     string          `toml:"sf_destination"`
+	SFDir              string          `toml:"sf_dir"`
+	SenderID           string          `toml:"sender_id"`
+	SFUnavailable      string          `toml:"sf_unavailable"`
+	RAMMaxBytes        config.Size     `toml:"ram_max_bytes"`
+	SFDurability       string          `toml:"sf_durability"`
+	SFSyncInterval     config.Duration `toml:"sf_sync_interval"`
+	SFMaxTotalBytes    config.Size     `toml:"sf_max_total_bytes"`
+	SFMaxSegmentBytes  config.Size     `toml:"sf_max_segment_bytes"`
+	SFAppendDeadline   config.Duration `toml:"sf_append_deadline"`
+	DrainOrphans       bool            `toml:"drain_orphans"`
+	LockTimeout        config.Duration `toml:"lock_timeout"`
+	DeadLetterMaxBytes config.Size     `toml:"dead_letter_max_bytes"`
+	SFDestination      string          `toml:"sf_destination"`
 
 	Transport               string          `toml:"transport"`
 	SenderPoolMax           int             `toml:"sender_pool_max"`
@@ -88,6 +89,7 @@ func New() *Output {
 		SFAppendDeadline:        config.Duration(2 * time.Second),
 		DrainOrphans:            true,
 		LockTimeout:             config.Duration(10 * time.Second),
+		DeadLetterMaxBytes:      64 << 20,
 		Transport:               "auto",
 		SenderPoolMax:           4,
 		Compression:             "auto",

@@ -39,6 +39,7 @@ func (o *Output) poolConfig() (sfpool.Config, error) {
 		SyncInterval:         time.Duration(o.SFSyncInterval),
 		MaxSegmentBytes:      int64(o.SFMaxSegmentBytes),
 		MaxTotalBytes:        int64(o.SFMaxTotalBytes),
+		DeadLetterMaxBytes:   int64(o.DeadLetterMaxBytes),
 		Auth:                 o.auth,
 		TLS:                  o.tls,
 		ConnectTimeout:       time.Duration(o.ConnectTimeout),
@@ -114,6 +115,8 @@ func (o *Output) checkValues() error {
 		return fmt.Errorf("request_min_throughput %d is too small: use at least 1 byte per second", o.RequestMinThroughput)
 	case o.SFUnavailable == "ram" && o.RAMMaxBytes < 2*o.SFMaxSegmentBytes:
 		return fmt.Errorf("ram_max_bytes %d is too small: use at least two segments, %d", o.RAMMaxBytes, 2*o.SFMaxSegmentBytes)
+	case o.DeadLetterMaxBytes < 1:
+		return fmt.Errorf("dead_letter_max_bytes %d is too small: use at least 524288", o.DeadLetterMaxBytes)
 	case o.MaxColumnsPerTable < 0:
 		return fmt.Errorf("max_columns_per_table %d is too small: use at least 1, or 0 for no limit", o.MaxColumnsPerTable)
 	}
