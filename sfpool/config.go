@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/link"
+	"github.com/questdb-sf/questdb_sf/internal/mounts"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
@@ -170,6 +171,12 @@ type Config struct {
 	Rand func() float64
 	// FS is the filesystem; tests replace it. Default the real one.
 	FS vfs.FS
+	// Mounts are the files that tell whether the filesystem for Dir is mounted.
+	// Default those of the system, and none where FS is replaced.
+	Mounts *mounts.Tables
+	// MountPoint must be mounted for Dir to be used, besides what /etc/fstab lists:
+	// see Pool.MountPoint. Default "", none.
+	MountPoint string
 }
 
 var (
@@ -254,6 +261,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Float64
+	}
+	if c.Mounts == nil {
+		c.Mounts = new(mounts.Tables)
+		if c.FS == nil {
+			*c.Mounts = mounts.System()
+		}
 	}
 	if c.FS == nil {
 		c.FS = vfs.OS
