@@ -79,7 +79,7 @@ func (l *Link) get(ctx context.Context, client *http.Transport, url, authorizati
 	if err == nil && len(body) > maxGet {
 		err = fmt.Errorf("the answer is larger than %d bytes", maxGet)
 	}
-	return Answer{resp.StatusCode, body}, err
+	return Answer{resp.StatusCode, mask(body, authorization)}, err
 }
 
 // CloseIdle closes the connection that a Get left open for the next one, which

@@ -194,7 +194,7 @@ func (c *ilpConn) post(ctx context.Context, zipped bool) (*Refusal, error) {
 	if err != nil {
 		return nil, causeOr(ctx, err)
 	}
-	return c.refusal(resp, answer), nil
+	return c.refusal(resp, mask(answer, c.auth)), nil
 }
 
 // refusal gives the answer to the classifier. A line number beyond the request
