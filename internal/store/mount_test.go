@@ -208,3 +208,19 @@ func TestAFilesystemThatTurnsReadOnlyIsLeftForRAMWhereverItIsNoticed(t *testing.
 		do(t, st.Release(context.Background()))
 	})
 }
+
+// Without its locks a directory is of no use; a slot alone would ail alone.
+func TestLocksOfAnotherUserAreAReasonToGoToRAM(t *testing.T) {
+	inTime(t, func(t *testing.T, d *disk) {
+		do(t, d.MkdirAll("/sf/.slot-locks", 0o700))
+		d.SetOwner("/sf/.slot-locks", 4242)
+		st := opened(t, d.settings())
+		do(t, put(t, st, 2))
+		wants(t, st, 0, 2, true)
+		d.log.said(t, "/sf/.slot-locks belongs to the user with uid 4242", 1)
+		d.SetOwner("/sf/.slot-locks", -1)
+		time.Sleep(31 * time.Second)
+		wants(t, st, 2, 0, false)
+		do(t, st.Release(context.Background()))
+	})
+}
