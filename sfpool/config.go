@@ -67,7 +67,8 @@ type Config struct {
 	URLs []string
 	// Dir is the directory of the slots, sf_dir, created if missing. Without it
 	// the pool keeps rows in RAM only: same sending, but nothing survives the
-	// process.
+	// process. Once Dir is gone, or on another filesystem, a Flush fails before it
+	// writes; close the pool then and open it again.
 	Dir string
 	// SenderID is the base of the slot names, letters, digits, '-' and '_'.
 	// Default "default". Two pools must not share Dir and SenderID.

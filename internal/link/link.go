@@ -77,7 +77,7 @@ func (l *Link) Connect(ctx context.Context) (Conn, error) {
 			return nil, err
 		}
 		l.failed(h, err)
-		errs = append(errs, explainTLS(h, err, time.Now()))
+		errs = append(errs, explainHandshake(h, err, time.Now()))
 	}
 	l.forgetStates()
 	if len(errs) == 1 {

@@ -29,11 +29,25 @@ func (e *TLSError) Unwrap() error { return e.Err }
 // explainTLS puts the reason of a TLS failure before the words of crypto/tls. now
 // is what this box's clock reads, by which certificates are judged.
 func explainTLS(h *host, err error, now time.Time) error {
-	if err == nil || !h.secure || errors.As(err, new(*TLSError)) {
+	if err == nil || !h.secure {
 		return err
 	}
-	reason := tlsReason(err, now)
-	if reason == "" {
+	return because(tlsReason(err, now), err)
+}
+
+// explainHandshake is explainTLS for a connect, where a server that hangs up has
+// hung up on the handshake.
+func explainHandshake(h *host, err error, now time.Time) error {
+	err = explainTLS(h, err, now)
+	if h.secure && errors.Is(err, io.EOF) {
+		return because("the server hung up on TLS; does it speak https or wss at that port?", err)
+	}
+	return err
+}
+
+// because puts a reason, if there is one, into the error that names the host.
+func because(reason string, err error) error {
+	if reason == "" || errors.As(err, new(*TLSError)) {
 		return err
 	}
 	var connect *ConnectError
@@ -68,8 +82,6 @@ func tlsReason(err error, now time.Time) string {
 		return "the server does not speak TLS at that port: write http or ws in urls, or another port"
 	case errors.As(err, &remote) && remote.Op == "remote error":
 		return refusedHandshake(remote.Err.Error())
-	case errors.Is(err, io.EOF):
-		return "the server hung up on TLS; does it speak https or wss at that port?"
 	}
 	return ""
 }

@@ -53,12 +53,12 @@ func (t Tables) Check(dir, seen string) error {
 	if !ok {
 		return nil
 	}
-	dir = resolved(dir)
+	dir = Resolved(dir)
 	if seen != "" && below(dir, seen) && !slices.Contains(mounted, seen) {
 		return &MissingError{Dir: dir, Point: seen, Why: "it was there before, at"}
 	}
 	for _, point := range t.listed() {
-		if real := resolved(point); below(dir, real) && !slices.Contains(mounted, real) {
+		if real := Resolved(point); below(dir, real) && !slices.Contains(mounted, real) {
 			return &MissingError{Dir: dir, Point: point, Why: t.Fstab + " lists"}
 		}
 	}
@@ -69,7 +69,7 @@ func (t Tables) Check(dir, seen string) error {
 // known, and for the root, which is always there.
 func (t Tables) Of(dir string) (point string) {
 	mounted, _ := t.mounted()
-	dir = resolved(dir)
+	dir = Resolved(dir)
 	for _, m := range mounted {
 		if m != string(filepath.Separator) && below(dir, m) && len(m) > len(point) {
 			point = m
@@ -142,17 +142,17 @@ func below(dir, point string) bool {
 	return dir == point || strings.HasPrefix(dir, strings.TrimSuffix(point, "/")+"/")
 }
 
-// resolved follows symbolic links as far as the path exists.
-func resolved(path string) string {
-	path, err := filepath.Abs(path)
-	if err != nil {
-		return path
+// Resolved follows symbolic links as far as the path exists: one directory is the
+// same under whatever name.
+func Resolved(path string) string {
+	if abs, err := filepath.Abs(path); err == nil {
+		path = abs
 	}
 	if real, err := filepath.EvalSymlinks(path); err == nil {
 		return real
 	}
 	if parent := filepath.Dir(path); parent != path {
-		return filepath.Join(resolved(parent), filepath.Base(path))
+		return filepath.Join(Resolved(parent), filepath.Base(path))
 	}
 	return path
 }
