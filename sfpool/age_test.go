@@ -6,6 +6,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 )
 
 // monotonic is how a time shows that it can be compared without the wall clock.
@@ -15,7 +16,7 @@ func TestTheAgeOfPendingRowsDoesNotFollowAClockThatJumps(t *testing.T) {
 	srv := new(server)
 	srv.is(true)
 	cfg := newBed(t).config()
-	cfg.MaxSenders, cfg.CloseFlushTimeout = 1, -1
+	cfg.MaxSenders, cfg.CloseFlushTimeout, cfg.AcquireTimeout = 1, -1, time.Minute
 	p := srv.open(t, cfg)
 	s, err := p.Borrow(context.Background())
 	if err != nil {

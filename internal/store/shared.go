@@ -188,7 +188,7 @@ func (s *shared) diskConfig() sfpool.Config {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.set.Pool
-	c.MountPoint = s.mountPoint
+	c.MountPoint = cmp.Or(s.mountPoint, c.MountPoint)
 	return c
 }
 
