@@ -13,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
 
 // waiter is a Borrow that found no idle sender.
@@ -215,8 +217,10 @@ func (p *Pool) ails(index int, err error) bool {
 // damaged, has rows for another destination, or its files belong to somebody else.
 func (p *Pool) isOneSlots(index int, err error) bool {
 	var path *fs.PathError
+	var untrusted *vfs.UntrustedError
 	inside := p.path(p.slotName(index)) + string(filepath.Separator)
 	return isLasting(err) || errors.As(err, new(*LockedError)) || errors.Is(err, syscall.ENOTDIR) ||
+		errors.As(err, &untrusted) && strings.HasPrefix(untrusted.Path+string(filepath.Separator), inside) ||
 		errors.Is(err, fs.ErrPermission) && errors.As(err, &path) && strings.HasPrefix(path.Path, inside)
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"github.com/questdb-sf/questdb_sf/internal/deadletter"
 	"github.com/questdb-sf/questdb_sf/internal/link"
+	"github.com/questdb-sf/questdb_sf/internal/mounts"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
@@ -67,7 +68,8 @@ type Config struct {
 	URLs []string
 	// Dir is the directory of the slots, sf_dir, created if missing. Without it
 	// the pool keeps rows in RAM only: same sending, but nothing survives the
-	// process.
+	// process. Once Dir is gone, or on another filesystem, a Flush fails before it
+	// writes; close the pool then and open it again.
 	Dir string
 	// SenderID is the base of the slot names, letters, digits, '-' and '_'.
 	// Default "default". Two pools must not share Dir and SenderID.
@@ -181,6 +183,12 @@ type Config struct {
 	Rand func() float64
 	// FS is the filesystem; tests replace it. Default the real one.
 	FS vfs.FS
+	// Mounts are the files that tell whether the filesystem for Dir is mounted.
+	// Default those of the system, and none where FS is replaced.
+	Mounts *mounts.Tables
+	// MountPoint must be mounted for Dir to be used, besides what /etc/fstab lists:
+	// see Pool.MountPoint. Default "", none.
+	MountPoint string
 }
 
 var (
@@ -270,6 +278,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Rand == nil {
 		c.Rand = rand.Float64
+	}
+	if c.Mounts == nil {
+		c.Mounts = new(mounts.Tables)
+		if c.FS == nil {
+			*c.Mounts = mounts.System()
+		}
 	}
 	if c.FS == nil {
 		c.FS = vfs.OS

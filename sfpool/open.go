@@ -41,8 +41,8 @@ func (p *Pool) probe(ctx context.Context) error {
 
 // takeDir creates sf_dir and takes the pool's place in it.
 func (p *Pool) takeDir(ctx context.Context) error {
-	if err := p.makeDir(); err != nil {
-		return fmt.Errorf("create sf_dir %s: %w", p.cfg.Dir, err)
+	if err := p.takeMount(); err != nil {
+		return err
 	}
 	p.letters = deadletter.Open(deadletter.Options{
 		FS: p.cfg.FS, Dir: p.cfg.Dir, SenderID: p.cfg.SenderID, MaxBytes: p.cfg.DeadLetterMaxBytes, Log: p.cfg.Logger,

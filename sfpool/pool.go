@@ -19,6 +19,7 @@ import (
 	"github.com/questdb-sf/questdb_sf/internal/sender"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/verdict"
+	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
 
 // Pool is a set of store-and-forward senders in one directory. Its methods are
@@ -37,6 +38,8 @@ type Pool struct {
 	sayDropped   sync.Once // that there is no file for dead letters
 	feeder       *feeder
 	unlockPool   func() error // nil in RAM mode
+	guard        *vfs.Guarded // as cfg.FS; nil in RAM mode
+	mountPoint   string
 
 	probing   sync.Mutex    // one look at the lock of another pool at a time
 	closing   chan struct{} // closed when Close begins

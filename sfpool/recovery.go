@@ -111,6 +111,9 @@ func (p *Pool) recoverPass() (whole bool, _ error) {
 // reserved only when there is something in it: borrowers want the lowest.
 func (p *Pool) recoverIndex(index int) (done bool, _ error) {
 	has, err := holdsSegments(p.cfg.FS, p.path(p.slotName(index)))
+	if errors.Is(err, vfs.ErrUntrusted) {
+		has, err = true, nil // opening it tells
+	}
 	if err != nil {
 		return false, err
 	}

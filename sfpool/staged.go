@@ -57,6 +57,9 @@ func (p *Pool) Stage(ctx context.Context, shards ...Shard) (*Staged, error) {
 			s.Rollback()
 		}
 	}()
+	if err := p.checkMount(); err != nil {
+		return nil, err
+	}
 	if err := s.reserve(ctx, shards); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@
 package sfpool
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/deadletter"
@@ -40,7 +41,8 @@ type Stats struct {
 	HeldRows int64
 	// OldestPending is when the oldest pending row was stored, to a second or a
 	// small part of its age. For rows from before the pool was opened it is about the
-	// earliest time that such a row itself has. Zero if nothing is pending.
+	// earliest time that such a row itself has, by the wall clock. Zero if nothing is
+	// pending.
 	OldestPending time.Time
 	// Full is set while a slot found no room for its last batch.
 	Full bool
@@ -176,7 +178,7 @@ func (g *glimpse) stats(v slotView) SlotStats {
 		LastError: v.conn.LastError, OutageSince: v.conn.Since,
 	}
 	if v.HasOldest && v.PendingFrames > 0 {
-		s.OldestPending = time.UnixMicro(v.OldestPendingTime)
+		s.OldestPending = cmp.Or(v.OldestPublished, time.UnixMicro(v.OldestPendingTime))
 	}
 	return s
 }

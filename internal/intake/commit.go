@@ -28,6 +28,7 @@ func (in *Intake) Commit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	in.times.stored(in.Mapper)
 	in.noteRejected()
 	in.Reset()
 	return nil
@@ -138,6 +139,6 @@ func (in *Intake) noteRejected() {
 	in.rejected += rejected
 	in.reason = cmp.Or(reason, in.reason)
 	if time.Since(in.saidAt) >= time.Minute {
-		in.SayRejected()
+		in.sayRejected()
 	}
 }

@@ -69,6 +69,7 @@ type Intake struct {
 	reason   string // of the last dead letters
 	rejected int    // rows rejected since it was last said
 	saidAt   time.Time
+	times    times // of rows out of range
 }
 
 // New returns an Intake that stores into the pools of a Store, with segments of
@@ -84,7 +85,7 @@ func New(s Store, segmentBytes int64, o mapping.Options, log *slog.Logger) *Inta
 	}
 	in := &Intake{
 		Mapper: mapping.New(o), store: s, segment: segmentBytes, log: log,
-		own: part{Batch: sfpool.NewBatch(segmentBytes)}, seed: maphash.MakeSeed(),
+		own: part{Batch: sfpool.NewBatch(segmentBytes)}, seed: maphash.MakeSeed(), times: times{log: log},
 	}
 	if o.MergeRows {
 		in.merger = mapping.NewMerger(in.Mapper)
@@ -221,6 +222,7 @@ func (in *Intake) Reset() {
 	in.own.Reset()
 	in.own.reason = ""
 	in.rows, in.ways = 0, 0
+	in.times.begin(in.Mapper)
 }
 
 // Room is how much may wait, by Bytes, and still be sure to find room in an
@@ -236,9 +238,14 @@ func (in *Intake) Room() int {
 // leastRoom is what every store has room for: half of the smallest segment.
 const leastRoom = 32 << 10
 
-// SayRejected tells of the dead letters since it was last called. Commit does so
-// at most once a minute; the owner does at the end.
+// SayRejected tells of the dead letters since it was last called, and of rows out
+// of time. Commit does so at most once a minute; the owner does at the end.
 func (in *Intake) SayRejected() {
+	in.times.flush(in.Mapper)
+	in.sayRejected()
+}
+
+func (in *Intake) sayRejected() {
 	if in.rejected == 0 {
 		return
 	}

@@ -238,7 +238,8 @@ func (a *answer) line() int {
 	return int(n)
 }
 
-// retryAfter reads both forms of the header (RFC 9110 §10.2.3).
+// retryAfter reads both forms of the header (RFC 9110 §10.2.3). A date is the
+// server's, and so is the clock that it is taken from: Date, where that is there.
 func retryAfter(h http.Header) time.Duration {
 	text := h.Get("Retry-After")
 	if text == "" {
@@ -248,7 +249,11 @@ func retryAfter(h http.Header) time.Duration {
 	if seconds, err := strconv.ParseUint(text, 10, 31); err == nil {
 		wait = time.Duration(seconds) * time.Second
 	} else if at, err := http.ParseTime(text); err == nil {
-		wait = time.Until(at)
+		now, err := http.ParseTime(h.Get("Date"))
+		if err != nil {
+			now = time.Now()
+		}
+		wait = at.Sub(now)
 	}
 	return min(max(wait, 0), maxWait)
 }

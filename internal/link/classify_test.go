@@ -108,6 +108,26 @@ func TestRetryAfterIsReadInBothFormsAndBounded(t *testing.T) {
 	}
 }
 
+// A box whose clock stopped at 1970 or runs an hour ahead waits as long as the
+// server meant.
+func TestRetryAfterGoesByTheServersClock(t *testing.T) {
+	for date, want := range map[string]time.Duration{
+		"Sat, 01 Jan 2000 00:00:00 GMT": 40 * time.Second, "Fri, 31 Dec 1999 23:59:30 GMT": 70 * time.Second,
+		"Sat, 01 Jan 2000 00:01:00 GMT": 0,
+	} {
+		s := newServer(t)
+		s.write = func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Date", date)
+			w.Header().Set("Retry-After", "Sat, 01 Jan 2000 00:00:40 GMT")
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		c := connect(t, newLink(t, ilpConfig(s.URL)))
+		if r := exchange(t, c, frame(t, simpleRow("a", 1))).Refusal; r == nil || r.RetryAfter != want {
+			t.Errorf("Date %q: %+v, want %s", date, r, want)
+		}
+	}
+}
+
 // TestErrorsNameTheHostAndTheReason keeps every text of this package in one
 // place for the eye.
 func TestErrorsNameTheHostAndTheReason(t *testing.T) {

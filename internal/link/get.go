@@ -56,7 +56,8 @@ func (l *Link) Get(ctx context.Context, host, path string) (Answer, error) {
 	defer cancel()
 	a, err := l.get(ctx, client, h.url("http", path), authorization)
 	if err != nil {
-		return Answer{}, &ConnectError{Host: h.host, Err: causeOr(ctx, err)}
+		l.gets.forget(client) // its TLS files may have been the reason, and are read anew
+		return Answer{}, &ConnectError{Host: h.host, Err: explainTLS(h, causeOr(ctx, err), time.Now())}
 	}
 	return a, nil
 }
@@ -78,7 +79,7 @@ func (l *Link) get(ctx context.Context, client *http.Transport, url, authorizati
 	if err == nil && len(body) > maxGet {
 		err = fmt.Errorf("the answer is larger than %d bytes", maxGet)
 	}
-	return Answer{resp.StatusCode, body}, err
+	return Answer{resp.StatusCode, mask(body, authorization)}, err
 }
 
 // CloseIdle closes the connection that a Get left open for the next one, which
@@ -105,7 +106,7 @@ type gets struct {
 
 // transport returns one that was made within getLife: a transport cannot change its
 // TLS settings, so that new certificates need a new one. That is when their files
-// are read.
+// are read; a failure brings it about at once.
 func (g *gets) transport(l *Link) (*http.Transport, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -122,6 +123,16 @@ func (g *gets) transport(l *Link) (*http.Transport, error) {
 	g.made, g.use = time.Now(), l.newTransport(settings)
 	g.use.IdleConnTimeout = getIdle
 	return g.use, nil
+}
+
+// forget has the next question make another transport.
+func (g *gets) forget(t *http.Transport) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.use == t {
+		g.use = nil
+		t.CloseIdleConnections()
+	}
 }
 
 func (g *gets) closeIdle() {

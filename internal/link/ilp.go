@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/qwp"
 )
@@ -193,7 +194,7 @@ func (c *ilpConn) post(ctx context.Context, zipped bool) (*Refusal, error) {
 	if err != nil {
 		return nil, causeOr(ctx, err)
 	}
-	return c.refusal(resp, answer), nil
+	return c.refusal(resp, mask(answer, c.auth)), nil
 }
 
 // refusal gives the answer to the classifier. A line number beyond the request
@@ -230,7 +231,8 @@ func (c *ilpConn) body(zipped bool) (requestBody, error) {
 // fail ends the connection: a request whose fate is unknown is never followed
 // by another on the same connection.
 func (c *ilpConn) fail(err error) error {
-	if c.ending.end(&LostError{Host: c.h.host, Err: err}) {
+	// Between two requests net/http may have had to connect anew.
+	if c.ending.end(&LostError{Host: c.h.host, Err: explainTLS(c.h, err, time.Now())}) {
 		c.link.lost(c.h)
 		c.client.CloseIdleConnections()
 	}

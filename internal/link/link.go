@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"sync"
 	"time"
 )
@@ -78,22 +77,13 @@ func (l *Link) Connect(ctx context.Context) (Conn, error) {
 			return nil, err
 		}
 		l.failed(h, err)
-		errs = append(errs, hintAtTLS(h, err))
+		errs = append(errs, explainHandshake(h, err, time.Now()))
 	}
 	l.forgetStates()
 	if len(errs) == 1 {
 		return nil, errs[0]
 	}
 	return nil, &RoundError{Errs: errs}
-}
-
-// hintAtTLS says what it most often means that a host hangs up on a handshake.
-func hintAtTLS(h *host, err error) error {
-	var broken *ConnectError
-	if h.secure && errors.As(err, &broken) && errors.Is(broken.Err, io.EOF) {
-		broken.Err = fmt.Errorf("%w: the server hung up on TLS; does it speak https or wss at that port?", broken.Err)
-	}
-	return err
 }
 
 func (l *Link) secrets() (s secrets, err error) {

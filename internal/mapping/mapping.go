@@ -17,7 +17,9 @@
 // sorted by name, gets the suffix _2, _3 and so on.
 //
 // All this depends on nothing but the metric, and it is idempotent: mapping a
-// mapped row changes nothing, so dead letters can be fed back. Three options of
+// mapped row changes nothing, so dead letters can be fed back. Which times are
+// believed (Times) also depends on the clock; a letter for its time comes back as
+// one, unless that is kept. Three options of
 // the table's name are not: Table and TablePrefix would be applied again, and the
 // tag of TableTag is gone. Feed such letters back without them. MaxColumns and
 // MergeRows look at other rows too.
@@ -49,6 +51,7 @@ type Mapper struct {
 	fields      []input
 	text        []byte
 	time        time.Time
+	odd         [2]time.Time // of the last rows out of range, by Side
 	rowID       uint64
 
 	row     qwp.Row
@@ -109,7 +112,7 @@ func (m *Mapper) Finish(t time.Time) (*qwp.Row, error) {
 	m.begin(t)
 	table, err := m.table()
 	m.row.Reset(table.clean)
-	if timeErr := m.setTime(t); timeErr != nil {
+	if timeErr := m.takeTime(t); timeErr != nil {
 		err = timeErr
 	}
 	if err == nil { // a dead letter shall not use up columns
@@ -216,6 +219,13 @@ func (m *Mapper) first(key saidKey) bool {
 
 // lastMicro is the last microsecond of the year 9999.
 const lastMicro = 253402300799999999
+
+// takeTime sets the time of the row. What no table can hold is told before what
+// is not believed, unless the present is stored in its place.
+func (m *Mapper) takeTime(t time.Time) error {
+	stored, odd := m.judge(t)
+	return cmp.Or(m.setTime(stored), odd)
+}
 
 func (m *Mapper) setTime(t time.Time) error {
 	micros := microsOf(t)

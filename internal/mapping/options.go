@@ -13,6 +13,8 @@ type Options struct {
 	// TimestampColumn is the designated timestamp of the tables where it is not
 	// called timestamp. No column gets that name, nor timestamp, in whatever case.
 	TimestampColumn string
+	// Times says which times are believed; the zero value believes all.
+	Times TimeRange
 
 	// TableTag is the tag whose value names the table; it is not stored. A metric
 	// without it, or with an empty one, gets the table it would have otherwise.
@@ -91,6 +93,9 @@ type Counts struct {
 	Untagged int64 // metrics without the tag of TableTag
 	Excess   int64 // values left out of their row because of MaxColumns
 	Merged   int64 // rows that a Merger joined to another one
+
+	Early, Late int64 // rows before Times.Min, and beyond Times.MaxFuture
+	Retimed     int64 // of them, those that got the present time
 }
 
 // RowError says why a row, or what Excess returns of one, can never be stored.

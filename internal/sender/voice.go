@@ -84,15 +84,16 @@ func (v *Voice) failed(slot string, err error, pending int64) {
 }
 
 func (v *Voice) isNews(slot string, err error, now time.Time) bool {
+	text := gist(err)
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if Stuck(err) {
-		return v.stuckNews(slot, err.Error(), now)
+		return v.stuckNews(slot, text, now)
 	}
 	if v.began.IsZero() {
 		v.began = now
 	}
-	due := v.outage.due(err.Error(), now)
+	due := v.outage.due(text, now)
 	v.outage.aloud = v.outage.aloud || due
 	return due
 }

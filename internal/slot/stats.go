@@ -2,6 +2,8 @@
 
 package slot
 
+import "time"
+
 // Recovered tells what Open found and did.
 type Recovered struct {
 	Frames          int64 // whole frames on disk
@@ -41,7 +43,10 @@ type Stats struct {
 	// opened it is the earliest timestamp in its segment.
 	OldestPendingTime int64
 	HasOldest         bool
-	Recovered         Recovered
+	// OldestPublished is the same as the clock gave it, with its monotonic reading:
+	// ages must not follow a clock that jumps. Zero for a frame from before.
+	OldestPublished time.Time
+	Recovered       Recovered
 }
 
 // Stats returns a snapshot. It does no I/O.
@@ -55,7 +60,7 @@ func (s *Slot) Stats() Stats {
 	if g := s.find(s.watermark + 1); g != nil {
 		st.OldestPendingTime, st.HasOldest = g.min, g.ok
 		if at, ok := s.arrivals.of(s.watermark + 1); ok {
-			st.OldestPendingTime, st.HasOldest = at.UnixMicro(), true
+			st.OldestPendingTime, st.HasOldest, st.OldestPublished = at.UnixMicro(), true, at
 		}
 	}
 	return st

@@ -384,7 +384,7 @@ func (t *Tx) Sync() error {
 // hasName looks, once a sync, whether the file of a segment was removed: it can be
 // written and synced all the same, but nobody would find it again.
 func (s *Slot) hasName(g *segment) error {
-	if _, err := s.o.FS.Stat(s.path(g.name)); errors.Is(err, fs.ErrNotExist) {
+	if _, err := s.o.FS.Stat(s.path(g.name)); errors.Is(err, fs.ErrNotExist) || errors.Is(err, vfs.ErrRemounted) {
 		return s.fail(err, true)
 	}
 	return nil

@@ -88,7 +88,7 @@ func (s *shared) lastTry() {
 	tried := make(chan struct{})
 	go func() {
 		defer close(tried)
-		p, err := sfpool.Open(ctx, s.set.Pool)
+		p, err := sfpool.Open(ctx, s.diskConfig())
 		if err == nil && !s.inTime(p) {
 			_ = p.Close(ctx)
 		}

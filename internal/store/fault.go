@@ -3,17 +3,22 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
 	"syscall"
 
+	"github.com/questdb-sf/questdb_sf/internal/mounts"
+	"github.com/questdb-sf/questdb_sf/internal/vfs"
 	"github.com/questdb-sf/questdb_sf/sfpool"
 )
 
 // faults are the errors of a directory or a disk that cannot be used, and what
 // each means.
 var faults = append([]fault{
+	{mounts.ErrMissing, "its filesystem is not mounted"},
+	{vfs.ErrRemounted, "its filesystem was mounted or unmounted meanwhile"},
 	{fs.ErrNotExist, "it is missing: removed, or not mounted"},
 	{fs.ErrPermission, "this user may not write there"},
 	{syscall.ENOTDIR, "a part of its path is not a directory"},
@@ -32,6 +37,10 @@ var full = []fault{
 	{syscall.ENOSPC, "its filesystem is full"},
 	{syscall.EDQUOT, "the quota of this user is used up"},
 }
+
+// untrusted is what makes a whole directory unusable when it is opened, and a
+// single slot later.
+var untrusted = []fault{{vfs.ErrUntrusted, "there is a link or a file of another user where its locks should be"}}
 
 // fault is an error and what it means for sf_dir.
 type fault struct {
@@ -64,7 +73,7 @@ func openFault(err error) (means string) {
 	if means = diskFault(err); means != "" || errors.Is(err, sfpool.ErrStoreFull) {
 		return means
 	}
-	return find(full, err)
+	return cmp.Or(find(full, err), find(untrusted, err))
 }
 
 func find(list []fault, err error) (means string) {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -29,6 +30,7 @@ type disk struct {
 	mu   sync.Mutex
 	err  error // of everything but what unlocks and closes
 	only func(vfstest.Op) bool
+	sees func(vfstest.Op)
 	log  logBuffer
 }
 
@@ -41,9 +43,28 @@ func (d *disk) fails(err error, only func(vfstest.Op) bool) {
 	d.err, d.only = err, only
 }
 
+// watch lets f see every operation, one at a time; nil ends it.
+func (d *disk) watch(f func(vfstest.Op)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.sees = f
+}
+
+// removeAll is rm -r.
+func (d *disk) removeAll(path string) {
+	list, _ := d.ReadDir(path)
+	for _, e := range list {
+		d.removeAll(filepath.Join(path, e.Name()))
+	}
+	_ = d.Remove(path)
+}
+
 func (d *disk) hook(op vfstest.Op) error {
 	d.mu.Lock()
 	err, only := d.err, d.only
+	if d.sees != nil {
+		d.sees(op)
+	}
 	d.mu.Unlock()
 	if err == nil || op.Kind == vfstest.OpUnlock || op.Kind == vfstest.OpClose || only != nil && !only(op) {
 		return nil

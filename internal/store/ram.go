@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
+	"github.com/questdb-sf/questdb_sf/internal/vfs"
 	"github.com/questdb-sf/questdb_sf/sfpool"
 )
 
@@ -213,7 +215,33 @@ func (s *shared) failed(p *sfpool.Pool, cause error) (again bool) {
 	if p != s.now() {
 		return means != "" || errors.Is(cause, sfpool.ErrClosed) // another has taken over already
 	}
+	if means != "" && !s.set.RAM && (errors.Is(cause, vfs.ErrRemounted) || errors.Is(cause, fs.ErrNotExist)) {
+		s.reopenLater(p, means, cause)
+	}
 	return means != "" && s.set.RAM && s.swap(p, means, cause)
+}
+
+// reopenLater gives a pool up that can only be opened anew, where there is no RAM
+// to go on from: rows stay with the writer until then.
+func (s *shared) reopenLater(p *sfpool.Pool, means string, cause error) {
+	s.opening <- struct{}{}
+	defer func() { <-s.opening }()
+	if s.isNews(cause.Error()) {
+		s.set.Log.Error("sf_dir cannot be used: rows stay with the writer until it is opened again",
+			"sf_dir", s.set.Pool.Dir, "reason", means, "error", cause)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.disk == p && !s.closed {
+		s.leave(p)
+	}
+}
+
+// leave takes the pool on disk out of its place and closes it in the background.
+// WARNING: the caller must hold mu.
+func (s *shared) leave(p *sfpool.Pool) {
+	s.disk, s.counts.failing = nil, p
+	s.tasks.Go(func() { s.closeFailed(p) })
 }
 
 // now is current for those who do not hold mu.
@@ -242,8 +270,7 @@ func (s *shared) swap(p *sfpool.Pool, means string, cause error) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if failed && !s.closed {
-		s.disk, s.counts.failing = nil, p
-		s.tasks.Go(func() { s.closeFailed(p) })
+		s.leave(p)
 	}
 	now := s.current()
 	return now != nil && now != p

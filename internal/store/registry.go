@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"github.com/questdb-sf/questdb_sf/internal/mounts"
 )
 
 // stores is the one variable of the package. It has to be the process's: blocks
@@ -35,7 +37,7 @@ func (r *registry) share(s Settings) (*shared, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sf_dir %s: %w", s.Pool.Dir, err)
 	}
-	dir = resolved(dir)
+	dir = mounts.Resolved(dir)
 	k := key{dir, s.Pool.SenderID}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -48,19 +50,6 @@ func (r *registry) share(s Settings) (*shared, error) {
 	}
 	sh.holders++
 	return sh, nil
-}
-
-// resolved follows symbolic links as far as the path exists: one directory is one
-// store under whatever name.
-func resolved(path string) string {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		return real
-	}
-	parent := filepath.Dir(path)
-	if parent == path {
-		return path
-	}
-	return filepath.Join(resolved(parent), filepath.Base(path))
 }
 
 // leave takes a holder off, and says whether it was the last.

@@ -3,6 +3,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -48,6 +49,9 @@ type shared struct {
 	wait      time.Duration   // before the next try at the disk
 	back      time.Time       // when it was opened in place of RAM last
 	counts    counts
+	// mountPoint is where sf_dir was mounted when it was last opened; "" on the root
+	// filesystem.
+	mountPoint string
 }
 
 func newShared(k key, s Settings) *shared {
@@ -159,6 +163,8 @@ func (s *shared) opened(pause time.Duration) (done bool, _ error) {
 		return true, sfpool.ErrClosed
 	case s.current() != nil:
 		return true, nil
+	case s.counts.failing != nil:
+		return true, errLeaving
 	}
 	return s.failure != nil && time.Since(s.tried) < pause, s.failure
 }
@@ -166,7 +172,7 @@ func (s *shared) opened(pause time.Duration) (done bool, _ error) {
 // tryDisk opens the pool on disk and lets it take rows. WARNING: the caller must
 // hold opening.
 func (s *shared) tryDisk(ctx context.Context) error {
-	p, err := sfpool.Open(ctx, s.set.Pool)
+	p, err := sfpool.Open(ctx, s.diskConfig())
 	if err == nil {
 		err = s.install(&s.disk, p)
 	}
@@ -176,12 +182,23 @@ func (s *shared) tryDisk(ctx context.Context) error {
 	return err
 }
 
+// diskConfig is what the pool on disk is opened with: where it was mounted once it
+// has to be mounted again, or what comes next would fill the filesystem below.
+func (s *shared) diskConfig() sfpool.Config {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.set.Pool
+	c.MountPoint = cmp.Or(s.mountPoint, c.MountPoint)
+	return c
+}
+
 // install puts a pool that was opened in its place, unless the store was closed
 // meanwhile.
 func (s *shared) install(place **sfpool.Pool, p *sfpool.Pool) error {
 	s.mu.Lock()
 	if !s.closed {
 		*place = p
+		s.mountPoint = cmp.Or(p.MountPoint(), s.mountPoint)
 		s.mu.Unlock()
 		return nil
 	}

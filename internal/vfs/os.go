@@ -48,6 +48,22 @@ func (osFS) SyncDir(name string) error {
 	return d.Close()
 }
 
+func (osFS) Device(name string) (uint64, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return 0, err
+	}
+	return device(info), nil
+}
+
+func (osFS) Owner(name string) (uid int, err error) {
+	info, err := os.Lstat(name)
+	if err != nil {
+		return -1, err
+	}
+	return owner(info), nil
+}
+
 func (osFS) Space(name string) (total, free int64, err error) { return space(name) }
 
 type osFile struct {
@@ -61,6 +77,14 @@ func (f *osFile) Size() (int64, error) {
 		return 0, err
 	}
 	return info.Size(), nil
+}
+
+func (f *osFile) Owner() (uid int, err error) {
+	info, err := f.Stat()
+	if err != nil {
+		return -1, err
+	}
+	return owner(info), nil
 }
 
 func (f *osFile) Sync() error { return dataSync(f.File) }

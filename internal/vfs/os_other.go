@@ -7,6 +7,7 @@ package vfs
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"runtime"
 )
@@ -23,6 +24,10 @@ func flock(f *os.File) error { return fmt.Errorf("lock %s: %w", f.Name(), errUns
 func funlock(f *os.File) error { return fmt.Errorf("unlock %s: %w", f.Name(), errUnsupported) }
 
 func syncDir(*os.File) error { return nil }
+
+func device(fs.FileInfo) uint64 { return 0 }
+
+func owner(fs.FileInfo) (uid int) { return -1 }
 
 func space(name string) (total, free int64, err error) {
 	return 0, 0, fmt.Errorf("space of %s: %w", name, errUnsupported)

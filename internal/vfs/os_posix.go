@@ -7,7 +7,9 @@ package vfs
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -44,6 +46,21 @@ func space(name string) (total, free int64, err error) {
 	}
 	block := int64(st.Bsize)
 	return int64(st.Blocks) * block, int64(st.Bavail) * block, nil
+}
+
+// device returns the number of the filesystem that a file is on.
+func device(info fs.FileInfo) uint64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return uint64(st.Dev)
+	}
+	return 0
+}
+
+func owner(info fs.FileInfo) (uid int) {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return int(st.Uid)
+	}
+	return -1
 }
 
 // control runs a system call on the descriptor of f, again after EINTR, and

@@ -32,6 +32,12 @@ type FS interface {
 	// Space returns the size of the filesystem that holds name, and what of it
 	// is free to this process, both in bytes.
 	Space(name string) (total, free int64, err error)
+	// Device identifies the filesystem that holds name, which may be a symbolic
+	// link to there; 0 where the system does not tell.
+	Device(name string) (uint64, error)
+	// Owner returns the user id that name belongs to, without following a symbolic
+	// link in the last element; -1 where there is no such thing.
+	Owner(name string) (uid int, err error)
 }
 
 // File is an open file. Reads and writes may run concurrently.
@@ -41,6 +47,8 @@ type File interface {
 	io.Closer
 	Name() string
 	Size() (int64, error)
+	// Owner returns the user id that the file belongs to; -1 where there is none.
+	Owner() (uid int, err error)
 	Truncate(size int64) error
 	// Allocate sets the size of the file and reserves real blocks for all of it,
 	// so that later writes inside it cannot run out of space. What was not

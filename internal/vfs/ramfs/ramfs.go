@@ -222,6 +222,18 @@ func (r *ramFS) Space(name string) (total, free int64, err error) {
 	return r.size, r.size - r.used.Load(), nil
 }
 
+// Device returns 0: this filesystem cannot be exchanged for another.
+func (r *ramFS) Device(name string) (uint64, error) {
+	_, err := r.Stat(name)
+	return 0, err
+}
+
+// Owner returns -1: it belongs to its process.
+func (r *ramFS) Owner(name string) (uid int, err error) {
+	_, err = r.Stat(name)
+	return -1, err
+}
+
 // find returns what a path leads to. The caller holds mu.
 func (r *ramFS) find(name string) (*node, error) {
 	at := r.root

@@ -23,7 +23,7 @@ func (m *Mem) CrashLost() *Mem { return m.crash(func() bool { return false }) }
 func (m *Mem) CrashKept() *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	after := &Mem{dirs: map[string]*memDir{}, capacity: m.capacity}
+	after := &Mem{dirs: map[string]*memDir{}, capacity: m.capacity, device: m.device, owners: maps.Clone(m.owners)}
 	nodes := map[*node]*node{}
 	for path, d := range m.dirs {
 		copied := newMemDir(d.perm)
@@ -55,7 +55,7 @@ func (n *node) clone(made map[*node]*node) *node {
 func (m *Mem) crash(survives func() bool) *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	after := &Mem{dirs: map[string]*memDir{}, capacity: m.capacity}
+	after := &Mem{dirs: map[string]*memDir{}, capacity: m.capacity, device: m.device, owners: maps.Clone(m.owners)}
 	nodes := map[*node]*node{}
 	for _, path := range slices.Sorted(maps.Keys(m.dirs)) {
 		d := m.dirs[path]

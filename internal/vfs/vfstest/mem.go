@@ -30,6 +30,8 @@ type Mem struct {
 	mu       sync.Mutex
 	dirs     map[string]*memDir
 	capacity int64
+	device   uint64
+	owners   map[string]int
 }
 
 type memDir struct {
@@ -48,7 +50,7 @@ type dirOp struct {
 
 // NewMem returns an empty filesystem with a root directory and no size limit.
 func NewMem() *Mem {
-	m := &Mem{dirs: map[string]*memDir{}}
+	m := &Mem{dirs: map[string]*memDir{}, device: 1}
 	m.dirs[string(filepath.Separator)] = newMemDir(0o755)
 	m.dirs["."] = newMemDir(0o755)
 	return m
@@ -87,7 +89,7 @@ func (m *Mem) OpenFile(name string, flag int, perm fs.FileMode) (vfs.File, error
 	case flag&os.O_TRUNC != 0:
 		n.resize(0)
 	}
-	return &memFile{m: m, n: n, name: name, readOnly: flag&(os.O_WRONLY|os.O_RDWR) == 0}, nil
+	return &memFile{m: m, n: n, name: name, uid: m.owner(name), readOnly: flag&(os.O_WRONLY|os.O_RDWR) == 0}, nil
 }
 
 // MkdirAll creates a directory and its parents.
@@ -233,6 +235,51 @@ func (m *Mem) Space(string) (total, free int64, err error) {
 		return 1 << 40, 1<<40 - m.used(), nil
 	}
 	return m.capacity, max(0, m.capacity-m.used()), nil
+}
+
+// SetDevice lets the filesystem look like another one, as after a mount.
+func (m *Mem) SetDevice(device uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.device = device
+}
+
+// Device returns what SetDevice set, 1 before.
+func (m *Mem) Device(name string) (uint64, error) {
+	if _, err := m.Stat(name); err != nil {
+		return 0, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.device, nil
+}
+
+// SetOwner gives a file or directory to a user; all others have no owner.
+func (m *Mem) SetOwner(name string, uid int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.owners == nil {
+		m.owners = map[string]int{}
+	}
+	m.owners[filepath.Clean(name)] = uid
+}
+
+// Owner returns what SetOwner set, -1 before.
+func (m *Mem) Owner(name string) (uid int, err error) {
+	if _, err := m.Stat(name); err != nil {
+		return -1, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.owner(name), nil
+}
+
+// owner needs mu.
+func (m *Mem) owner(name string) (uid int) {
+	if uid, ok := m.owners[filepath.Clean(name)]; ok {
+		return uid
+	}
+	return -1
 }
 
 func (m *Mem) used() int64 {

@@ -69,11 +69,14 @@ type memFile struct {
 	m        *Mem
 	n        *node
 	name     string
+	uid      int
 	readOnly bool
 	closed   bool
 }
 
 func (f *memFile) Name() string { return f.name }
+
+func (f *memFile) Owner() (uid int, err error) { return f.uid, nil }
 
 func (f *memFile) begin(op string) error {
 	f.m.mu.Lock()

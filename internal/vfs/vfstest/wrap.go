@@ -31,6 +31,8 @@ const (
 	OpLock
 	OpUnlock
 	OpClose
+	OpDevice
+	OpOwner
 )
 
 var kindNames = [...]string{
@@ -38,7 +40,7 @@ var kindNames = [...]string{
 	OpReadDir: "readdir", OpStat: "stat", OpSyncDir: "syncdir", OpSpace: "space",
 	OpRead: "read", OpWrite: "write", OpSize: "size", OpTruncate: "truncate",
 	OpAllocate: "allocate", OpSync: "sync", OpLock: "lock", OpUnlock: "unlock",
-	OpClose: "close",
+	OpClose: "close", OpDevice: "device", OpOwner: "owner",
 }
 
 // String returns the name of the call.
@@ -158,4 +160,18 @@ func (w *wrapFS) Space(name string) (total, free int64, err error) {
 		return 0, 0, err
 	}
 	return w.inner.Space(name)
+}
+
+func (w *wrapFS) Device(name string) (uint64, error) {
+	if err := w.tell(Op{Kind: OpDevice, Path: name}); err != nil {
+		return 0, err
+	}
+	return w.inner.Device(name)
+}
+
+func (w *wrapFS) Owner(name string) (uid int, err error) {
+	if err := w.tell(Op{Kind: OpOwner, Path: name}); err != nil {
+		return -1, err
+	}
+	return w.inner.Owner(name)
 }

@@ -90,3 +90,10 @@ func (f *wrapFile) Close() error {
 	}
 	return failed
 }
+
+func (f *wrapFile) Owner() (uid int, err error) {
+	if err := f.tell(OpOwner, 0, 0); err != nil {
+		return -1, err
+	}
+	return f.File.Owner()
+}

@@ -69,6 +69,10 @@ type RowOptions struct {
 	BoolType           string   `toml:"bool_type"`
 	MergeRows          bool     `toml:"merge_rows"`
 	MaxColumnsPerTable int      `toml:"max_columns_per_table"`
+
+	TimeOutOfRange string          `toml:"time_out_of_range"`
+	TimeMin        string          `toml:"time_min"`
+	TimeMaxFuture  config.Duration `toml:"time_max_future"`
 }
 
 // TLSOptions are the options of common/tls without its methods: Telegraf would
@@ -112,6 +116,9 @@ func New() *Output {
 			IntegersAs:         "long",
 			BoolType:           "boolean",
 			MaxColumnsPerTable: 1000,
+			TimeOutOfRange:     "dead_letter",
+			TimeMin:            "2020-01-01T00:00:00Z",
+			TimeMaxFuture:      config.Duration(24 * time.Hour),
 		},
 	}}
 }

@@ -23,10 +23,13 @@ type view struct {
 }
 
 // changes are what the mapping did to the metrics that were stored.
-type changes struct{ altered, leftOut, merged int64 }
+type changes struct{ altered, leftOut, merged, outOfTime, retimed int64 }
 
 func changesOf(c mapping.Counts) changes {
-	return changes{altered: c.Clamped + c.Shifted + c.Replaced, leftOut: c.Excess, merged: c.Merged}
+	return changes{
+		altered: c.Clamped + c.Shifted + c.Replaced, leftOut: c.Excess, merged: c.Merged,
+		outOfTime: c.Early + c.Late, retimed: c.Retimed,
+	}
 }
 
 // sum adds up disk and RAM.
@@ -46,7 +49,7 @@ func total(name string, f func(*sfpool.Stats) int64) field[view] {
 // fields are those of the measurement internal_questdb_sf. The ledger (rows)
 // counts since the slots were made; bytes, connections and times since the store
 // was opened. Blocks that share a store show the same values, but for
-// store_full_ns and the last four, which are a block's own.
+// store_full_ns and the last six, which are a block's own.
 var fields = []field[view]{
 	total("rows_appended", func(s *sfpool.Stats) int64 { return s.Accepted }),
 	total("rows_acked", func(s *sfpool.Stats) int64 { return s.Acked }),
@@ -76,6 +79,8 @@ var fields = []field[view]{
 	{"values_altered", func(v *view) int64 { return v.altered }},
 	{"values_left_out", func(v *view) int64 { return v.leftOut }},
 	{"rows_merged", func(v *view) int64 { return v.merged }},
+	{"rows_out_of_time", func(v *view) int64 { return v.outOfTime }},
+	{"rows_retimed", func(v *view) int64 { return v.retimed }},
 }
 
 // slotFields are those with the tag slot.
@@ -134,6 +139,8 @@ func (s *statistics) stored(before, after changes) {
 	s.sum.altered += after.altered - before.altered
 	s.sum.leftOut += after.leftOut - before.leftOut
 	s.sum.merged += after.merged - before.merged
+	s.sum.outOfTime += after.outOfTime - before.outOfTime
+	s.sum.retimed += after.retimed - before.retimed
 }
 
 // start shows the first numbers.

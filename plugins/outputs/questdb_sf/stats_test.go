@@ -3,6 +3,7 @@
 package questdb_sf_test
 
 import (
+	"fmt"
 	"math"
 	"testing"
 	"testing/synctest"
@@ -91,6 +92,29 @@ func TestWhatTheMappingHadToAlterIsShownOncePerBatch(t *testing.T) {
 	}
 }
 
+func TestMetricsOutOfTimeAreCountedAndSaidByPolicy(t *testing.T) {
+	for policy, want := range map[string]struct{ dead, retimed int64 }{"dead_letter": {3, 0}, "keep": {0, 0}, "now": {0, 3}} {
+		t.Run(policy, func(t *testing.T) {
+			o := output(t, dead(t.TempDir(), fmt.Sprintf("time_out_of_range = %q", policy)))
+			log := listen(o)
+			ro := running(t, o, "memory")
+			var batch []telegraf.Metric
+			for _, when := range []time.Time{at, time.Unix(12, 0), time.Unix(13, 0), time.Now().Add(48 * time.Hour), time.Now()} {
+				batch = append(batch, metric.New("m", nil, map[string]interface{}{"v": 1}, when))
+			}
+			require.NoError(t, ro.Output.Write(batch))
+			require.NoError(t, ro.Output.Write(batch[1:2]), "within the minute nothing more is said")
+			require.Equal(t, int64(4), stat(t, "rows_out_of_time"))
+			require.Equal(t, want.dead+min(want.dead, 1), stat(t, "rows_dead_lettered"))
+			require.Equal(t, want.retimed+min(want.retimed, 1), stat(t, "rows_retimed"))
+			require.Len(t, log.lines("rows are from before time_min"), 1)
+			require.Len(t, log.lines("rows are too far in the future"), 1)
+			require.NoError(t, o.Close())
+			require.Len(t, log.lines("rows are from before time_min"), 2, "what was not said yet is said at the end")
+		})
+	}
+}
+
 func TestABatchThatIsTriedAgainCountsOnce(t *testing.T) {
 	o := output(t, dead(t.TempDir(), tiny[:5]...))
 	ro := running(t, o, "memory")
@@ -128,7 +152,7 @@ func TestStatisticsAreGoneAfterCloseButTelegrafsOwnStay(t *testing.T) {
 func TestStatisticsGoOnWhileRowsArePending(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		o := output(t, dead(dir))
+		o := output(t, dead(dir, `time_out_of_range = "keep"`))
 		o.Statistics = selfstat.NewCollector(map[string]string{"_id": t.Name()})
 		require.NoError(t, o.Init())
 		require.NoError(t, o.Connect())

@@ -215,6 +215,9 @@ func (o *Output) mappingOptions() (m mapping.Options, err error) {
 	if m.Bool, err = mapping.ParseBoolType(o.BoolType); err != nil {
 		return m, fmt.Errorf("bool_type: %w", err)
 	}
+	if m.Times, err = o.times(); err != nil {
+		return m, err
+	}
 	m.Symbol, err = o.symbols()
 	return m, err
 }
