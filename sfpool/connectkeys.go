@@ -71,7 +71,7 @@ const (
 	callsFlush   = "the caller says when to flush"
 	batchGrows   = "a batch grows as needed and is cut into frames"
 	neverGivesUp = "rows are kept and tried again until a server takes them"
-	isolates     = "refused rows stay in the store and are offered again, for ever"
+	isolates     = "a refused row is found and becomes a dead letter, or waits; the others go on"
 	logs         = "events go to the logger, without an inbox"
 	noDurableAck = "durable acks are not asked for"
 	useReconnect = "not a key here: reconnect_initial_backoff_millis and reconnect_max_backoff_millis set the pace, and " + neverGivesUp

@@ -41,7 +41,7 @@ func (s *Sender) run(ctx context.Context) {
 		if Stuck(err) {
 			over = nil
 		}
-		if !sleep(ctx, wait.next(), over) {
+		if !sleep(ctx, max(wait.next(), min(slowly(err), s.cfg.MaxBackoff)), over) {
 			return
 		}
 	}
