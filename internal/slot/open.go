@@ -125,11 +125,6 @@ func (s *Slot) repair(r *recovery) error {
 			return err
 		}
 	}
-	for _, g := range r.headers {
-		if err := s.rewriteHeader(g); err != nil {
-			return err
-		}
-	}
 	if len(r.debris)+len(r.corrupt) == 0 {
 		return nil
 	}
@@ -154,6 +149,17 @@ func (s *Slot) asideOdd(r *recovery) error {
 			if err := s.setAside(name); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// rewriteHeaders writes the headers that say something wrong. That comes last: from
+// then on nobody sees that the numbers of these frames were a guess.
+func (s *Slot) rewriteHeaders(r *recovery) error {
+	for _, g := range r.headers {
+		if err := s.rewriteHeader(g); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -189,7 +195,7 @@ func (s *Slot) begin(r *recovery) error {
 	for _, name := range r.names {
 		s.tail.nextGen = max(s.tail.nextGen, fileGen(name)+1)
 	}
-	steps := []func(*recovery) error{s.takeTail, s.takeSummaries, s.takeAck, s.resetState}
+	steps := []func(*recovery) error{s.takeTail, s.takeSummaries, s.takeAck, s.resetState, s.rewriteHeaders}
 	if len(r.chain) == 0 {
 		steps[0] = s.takeNothing
 	}
