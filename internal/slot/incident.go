@@ -60,6 +60,10 @@ func (i *Incident) name() string {
 	return fmt.Sprintf("%s%s-%08x%s", incidentPrefix, about, crc32.Checksum([]byte(key), castagnoli), incidentSuffix)
 }
 
+// IncidentFile returns the name of the file in the directory of the slot in which an
+// incident is told.
+func IncidentFile(i Incident) string { return i.name() }
+
 // aboutOf returns the stem of the file that an incident is about.
 func aboutOf(name string) (about string, ok bool) {
 	name, isIncident := strings.CutPrefix(name, incidentPrefix)

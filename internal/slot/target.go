@@ -3,11 +3,13 @@
 package slot
 
 import (
-	"errors"
 	"fmt"
 	"hash/crc32"
-	"io/fs"
+	"math/bits"
 	"path/filepath"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
@@ -20,24 +22,48 @@ func targetCRC(target string) uint32 {
 	return max(1, crc32.Checksum([]byte(target), castagnoli))
 }
 
-// TargetDamaged says whether .target of a slot is not what it was when .qsf-state
-// was written last, and whether want is what it was then. It reads only, and takes
-// no lock. Where .qsf-state says nothing of it, it is not damaged.
+// TargetDamaged says whether .target of a slot was damaged since .qsf-state was
+// written last, and whether want is what it said then. A text that somebody may have
+// written there on purpose is no damage: rows of one output never go to the server
+// of another because of a guess. It reads only, and takes no lock.
 func TargetDamaged(fsys vfs.FS, dir, want string) (damaged, wasWant bool, err error) {
 	has, err := TargetOf(fsys, dir)
-	if err != nil {
+	if err != nil || has == "" {
 		return false, false, err
 	}
 	b, err := readSmall(fsys, filepath.Join(dir, stateName), stateTable)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && len(b) < stateTable {
-		return false, false, nil
-	} else if err != nil {
-		return false, false, err
+	if err != nil || len(b) < stateTable {
+		return false, false, ignoreMissing(err)
 	}
 	var st stored
 	st.pick(b)
-	was := st.state.target
-	return was != 0 && was != targetCRC(has), was != 0 && was == targetCRC(want), nil
+	damaged, wasWant = damagedTarget(has, want, st.state.target)
+	return damaged, wasWant, nil
+}
+
+// damagedTarget compares what .target says with its checksum of before. What nobody
+// writes is damage, and so is a text that lacks one bit, or its end, of what is
+// wanted and was there.
+func damagedTarget(has, want string, was uint32) (damaged, wasWant bool) {
+	if was == 0 || was == targetCRC(has) {
+		return false, false
+	}
+	wasWant = was == targetCRC(want)
+	unreadable := strings.ContainsFunc(has, func(c rune) bool {
+		return c == utf8.RuneError || c != '\n' && !unicode.IsPrint(c)
+	})
+	return unreadable || wasWant && (strings.HasPrefix(want, has) || oneBitApart(has, want)), wasWant
+}
+
+func oneBitApart(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	n := 0
+	for i := range len(a) {
+		n += bits.OnesCount8(a[i] ^ b[i])
+	}
+	return n == 1
 }
 
 // openTarget reads .target, writing it first where it says nothing. One that is
@@ -48,15 +74,14 @@ func (s *Slot) openTarget(r *recovery) error {
 	if err != nil {
 		return err
 	}
-	was := r.stored.state.target
-	if want := s.o.Target; want != "" && has != want && was != 0 && was != targetCRC(has) {
+	was, want := r.stored.state.target, s.o.Target
+	if damaged, _ := damagedTarget(has, want, was); damaged && want != "" && has != want {
 		r.losses = append(r.losses, loss{booked: true, Incident: Incident{
 			What: fmt.Sprintf("%s was damaged (checksum %08x, was %08x); the rows go to %q", targetName, targetCRC(has), was, want),
 			File: targetName, Bytes: int64(len(has)), LastFSN: -1, RowsKnown: true,
 			WhatToDo: "If the rows of this slot belong elsewhere, stop the agent and say so in .target. No row is lost.",
 		}})
-		has = want
-		r.newTarget = true
+		has, r.newTarget = want, true
 	}
 	s.target, s.targetCRC = has, targetCRC(has)
 	return nil

@@ -98,4 +98,3 @@ func TestATransientErrorIsNeverDamage(t *testing.T) {
 	}
 	t.Logf("%d cases of %d slots and %d errors", cases, len(slots), len(errs))
 }
-
