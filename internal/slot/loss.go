@@ -163,9 +163,33 @@ func (r *recovery) summed(from, to FSN) (rows int64, s span) {
 	return rows, s
 }
 
+// unpublished returns the rows of frames that turned up behind all that .qsf-state
+// knew of. It is asked for only where there are losses to be reckoned.
+func (r *recovery) unpublished() (int64, error) {
+	rows := int64(0)
+	if len(r.losses) == 0 || !r.stored.valid {
+		return 0, nil
+	}
+	for _, g := range slices.Backward(r.chain) {
+		if g.next() <= r.stored.state.next {
+			break
+		}
+		list, err := r.frames(g)
+		if err != nil {
+			return 0, err
+		}
+		for _, one := range list {
+			if one.fsn >= r.stored.state.next {
+				rows += one.rows
+			}
+		}
+	}
+	return rows, nil
+}
+
 // settleLost books the rows of the losses: those that are known, and, where some
 // hide how many they were, all that the ledger cannot find any more. pending are
-// the rows that can still be sent.
+// the rows it knows of that can still be sent.
 func (r *recovery) settleLost(l *ledger, pending int64) {
 	known, hidden, last := int64(0), 0, -1
 	for i := range r.losses {
@@ -184,7 +208,7 @@ func (r *recovery) settleLost(l *ledger, pending int64) {
 		if hidden > 0 {
 			l.settled[Unknown] += gap - known
 		}
-		if hidden == 1 {
+		if hidden == 1 && gap > known {
 			r.losses[last].Rows, r.losses[last].RowsKnown = gap-known, true
 		}
 	}

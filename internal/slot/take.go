@@ -41,15 +41,15 @@ func (s *Slot) takeNumbers(r *recovery) error {
 		s.recovered.MissingFrames = int64(base - st.watermark - 1)
 	}
 	s.published, s.watermark = base-1, base-1
-	s.balance(r, 0)
+	s.balance(r, 0, 0)
 	return nil
 }
 
 // balance sets accepted to what is there and what has gone. pending are the rows
-// that can still be sent.
-func (s *Slot) balance(r *recovery, pending int64) {
+// that can still be sent, fresh those among them that the ledger never knew.
+func (s *Slot) balance(r *recovery, pending, fresh int64) {
 	before := s.ledger.accepted
-	r.settleLost(&s.ledger, pending)
+	r.settleLost(&s.ledger, pending-fresh)
 	s.ledger.accepted = s.ledger.gone() + pending
 	s.recovered.LedgerMoved = s.ledger.accepted - before
 }
@@ -80,6 +80,10 @@ func (s *Slot) takeProgress(r *recovery) error {
 		return err
 	}
 	r.weigh(&p)
+	fresh, err := r.unpublished()
+	if err != nil {
+		return err
+	}
 	s.segs, s.published = r.chain, r.end()
 	s.watermark, s.crc, s.hasCRC, s.floor, s.settled = p.watermark, p.crc, p.hasCRC, p.floor, p.settled
 	pending := -gone
@@ -98,7 +102,7 @@ func (s *Slot) takeProgress(r *recovery) error {
 		s.ledger = r.stored.state.ledger
 		s.recovered.MissingFrames = max(0, int64(r.stored.state.next-s.published-1))
 	}
-	s.balance(r, pending)
+	s.balance(r, pending, fresh)
 	s.takeHoles()
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"syscall"
 	"testing"
@@ -55,19 +56,8 @@ func look(t testing.TB, mem *vfstest.Mem) outcome {
 // have shown without, and nothing was set aside because of the error.
 func TestATransientErrorIsNeverDamage(t *testing.T) {
 	p := sick(t, true)
-	slots := map[string]func(files map[string][]byte){
-		"healthy":             func(map[string][]byte) {},
-		"torn tail":           func(files map[string][]byte) { copy(files["sf-0000000000000003.sfa"][3900:], "noise") },
-		"wound in the last":   func(files map[string][]byte) { files["sf-0000000000000003.sfa"][1600] ^= 1 },
-		"wound in a sealed":   func(files map[string][]byte) { files["sf-0000000000000001.sfa"][1200] ^= 1 },
-		"first frame damaged": func(files map[string][]byte) { files["sf-0000000000000001.sfa"][24] ^= 1 },
-		"no header":           func(files map[string][]byte) { clear(files["sf-0000000000000002.sfa"][:512]) },
-		"missing":             func(files map[string][]byte) { delete(files, "sf-0000000000000001.sfa") },
-		"oldest missing":      func(files map[string][]byte) { delete(files, "sf-initial.sfa") },
-		"twice":               func(files map[string][]byte) { files["sf-00000000000000ff.sfa"] = files["sf-initial.sfa"] },
-		"garbage":             func(files map[string][]byte) { files["sf-0000000000000077.sfa"] = []byte("garbage") },
-		"damaged target":      func(files map[string][]byte) { files[".target"][3] ^= 1 },
-	}
+	slots := maps.Clone(wounds)
+	slots["healthy"] = func(map[string][]byte) {}
 	errs := []error{
 		syscall.EMFILE, syscall.ENFILE, syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, syscall.EACCES, syscall.EROFS, context.Canceled,
 	}
