@@ -158,7 +158,7 @@ func (p *Pool) stillOrphan(name string) error {
 	if err := p.notFailed(name); err != nil {
 		return err
 	}
-	target, err := slot.TargetOf(p.cfg.FS, p.path(name))
+	target, err := p.targetOf(name, false)
 	if err != nil {
 		return err
 	}
@@ -269,7 +269,13 @@ func (p *Pool) orphanPending(name string, rows int64) {
 
 // adoptSlot is the real way to open an orphan, of ours or of another client.
 func adoptSlot(p *Pool, name string) (delegate, error) {
-	s, err := openAny(p.slotOptions(name))
+	o := p.slotOptions(name)
+	if damaged, wasWant, err := slot.TargetDamaged(p.cfg.FS, p.path(name), p.target()); err != nil {
+		return nil, err
+	} else if damaged && wasWant {
+		o.Target = p.target()
+	}
+	s, err := openAny(o)
 	if err != nil {
 		return nil, err
 	}
@@ -298,6 +304,7 @@ func openAny(o slot.Options) (adopted, error) {
 type adopted interface {
 	store
 	Target() string
+	SetTarget(target string) error
 }
 
 // mayDrain refuses an orphan whose rows belong elsewhere. One that was ours by
@@ -323,7 +330,7 @@ func (p *Pool) checkTarget(s adopted, name string) error {
 		text = "the destination of a slot that was ours has changed; its rows go to the new one"
 	}
 	p.cfg.Logger.Info(text, "slot", name, "target", inline(has), "destination", inline(want))
-	return slot.SetTarget(p.cfg.FS, s.Dir(), want)
+	return s.SetTarget(want)
 }
 
 // sayUnfinished tells of rows that another client never finished: it would not

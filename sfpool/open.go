@@ -146,7 +146,7 @@ func (p *Pool) takeOn(s store, check func() error) (d delegate, err error) {
 // holdsOthersRows refuses a slot of ours with rows for another label before a
 // byte of it changes.
 func (p *Pool) holdsOthersRows(name string) error {
-	target, err := slot.TargetOf(p.cfg.FS, p.path(name))
+	target, err := p.targetOf(name, true)
 	if err != nil || p.belongs(target, true) {
 		return err
 	}
@@ -160,7 +160,7 @@ func (p *Pool) holdsOthersRows(name string) error {
 func (p *Pool) slotOptions(name string) slot.Options {
 	return slot.Options{
 		FS: p.cfg.FS, Dir: p.path(name), SegmentBytes: p.cfg.MaxSegmentBytes,
-		Durability: p.cfg.Durability, SyncInterval: p.cfg.SyncInterval,
+		Durability: p.cfg.Durability, SyncInterval: p.cfg.SyncInterval, OnIncident: p.onIncident(name),
 	}
 }
 
@@ -208,7 +208,7 @@ func (p *Pool) retarget(s *slot.Slot, name string) error {
 		p.cfg.Logger.Warn("the destination of a slot has changed; its pending rows go to the new one",
 			"slot", name, "pending_rows", pending, "from", inline(has), "to", inline(want))
 	}
-	return slot.SetTarget(p.cfg.FS, s.Dir(), want)
+	return s.SetTarget(want)
 }
 
 // belongs says whether rows for a target may go where this pool sends. No target

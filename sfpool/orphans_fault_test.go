@@ -5,6 +5,7 @@ package sfpool_test
 import (
 	"net/http"
 	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 
@@ -79,10 +80,37 @@ func (y *yard) wound(name string) {
 	}
 }
 
-func TestADamagedOrphanSaysWhyAndTheOthersGoOn(t *testing.T) {
+// A slot of our format heals: what cannot be read is set aside, and told once.
+func TestADamagedOrphanIsSentButForWhatCannotBeRead(t *testing.T) {
 	y := newYard(t)
 	y.leave("damaged-0", 60, 1000)
 	y.wound("damaged-0")
+	p := y.open()
+	y.drained("damaged-0")
+	arrived(t, y.srv, y.next-1000) // all but those of one frame
+	if st := p.Stats(); st.Incidents != 1 {
+		t.Errorf("%d incidents", st.Incidents)
+	}
+	y.log.await(t, 1, "damage in a slot", "slot=damaged-0", "first_fsn=", "rows=1000", "rows_known=true", "kept_as=sf-0000000000000000.sfa.corrupt")
+	y.neverFailed()
+	if _, err := os.Stat(y.path("damaged-0", "sf-0000000000000000.sfa.corrupt")); err != nil {
+		t.Error(err)
+	}
+	if list, _ := filepath.Glob(y.path("damaged-0", "incident-*.json")); len(list) != 1 {
+		t.Errorf("receipts %v", list)
+	}
+}
+
+// The files of another client stay as they are, and so nothing heals there.
+func TestADamagedSlotOfAnotherClientSaysWhyAndTheOthersGoOn(t *testing.T) {
+	y := newYard(t)
+	if err := os.CopyFS(y.path("damaged-0"), os.DirFS(pythonSlot)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(y.path("damaged-0", "sf-0000000000000005.sfa")); err != nil {
+		t.Fatal(err)
+	}
+	y.put("damaged-0", ".target", y.srv.URL()+"\n")
 	y.orphan(3, "other-0", "other-1")
 	p := y.open()
 	y.drained("other-0", "other-1")
@@ -97,4 +125,24 @@ func TestADamagedOrphanSaysWhyAndTheOthersGoOn(t *testing.T) {
 	closePool(t, p)
 	p = y.open() // it stays so
 	y.sees(p, "damaged-0", "failed")
+}
+
+// A flipped bit in .target is no other destination.
+func TestADamagedTargetDoesNotHoldRowsBack(t *testing.T) {
+	for _, slot := range []string{"other-0", "default-0"} {
+		y := newYard(t)
+		y.orphan(3, slot)
+		b, err := os.ReadFile(y.path(slot, ".target"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b[len(b)-3] ^= 1
+		y.put(slot, ".target", string(b))
+		p := y.open()
+		y.log.await(t, 1, "damage in a slot", "slot="+slot, ".target was damaged")
+		y.arrived()
+		if got := p.Stats().Incidents; got != 1 {
+			t.Errorf("%s: %d incidents", slot, got)
+		}
+	}
 }

@@ -35,6 +35,7 @@ type Pool struct {
 	budget       *slot.Budget
 	letters      *deadletter.File // nil in RAM mode
 	deadLettered atomic.Int64
+	incidents    atomic.Int64
 	sayDropped   sync.Once // that there is no file for dead letters
 	feeder       *feeder
 	unlockPool   func() error // nil in RAM mode

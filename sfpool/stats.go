@@ -36,6 +36,10 @@ type Stats struct {
 	// that left a slot, acked as a rule; Connects counts connections made, Refusals
 	// answers that were no ack. All of them since the pool was opened, orphans apart.
 	AppendedBytes, AckedBytes, Connects, Refusals int64
+	// Incidents are wounds that were found since the pool was opened, orphans included:
+	// something in a slot could not be read. Each is told in the log and in a file
+	// incident-*.json of the slot.
+	Incidents int64
 	// HeldRows of the pending ones wait for their tables: see TableCreate and
 	// ExactlyOnce.
 	HeldRows int64
@@ -81,7 +85,7 @@ type SlotStats struct {
 // Stats returns a snapshot. It does no I/O.
 func (p *Pool) Stats() Stats {
 	dead := p.deadLettered.Load()
-	st := Stats{Accepted: dead, DeadLettered: dead, Rejected: dead}
+	st := Stats{Accepted: dead, DeadLettered: dead, Rejected: dead, Incidents: p.incidents.Load()}
 	if p.budget != nil {
 		st.StoreBytes, st.MaxBytes = p.budget.Used(), p.budget.Max()
 	}

@@ -2,10 +2,14 @@
 
 package slot
 
-import (
-	"fmt"
-	"os"
-)
+import "slices"
+
+// segmentOf is a segment as its file says.
+func segmentOf(f found) *segment {
+	return &segment{
+		name: f.name, gen: f.gen, base: f.head.base, created: f.head.created, size: f.size, firstCRC: f.firstCRC, entry: -1,
+	}
+}
 
 // add puts a segment with frames before those that were added already.
 func (r *recovery) add(f found) error {
@@ -13,23 +17,34 @@ func (r *recovery) add(f found) error {
 		r.chain = append(r.chain, g)
 		return nil
 	}
-	g, s, err := r.scan(f)
+	g := segmentOf(f)
+	v, err := surveyOf(r.o, f.name, f.size)
 	if err != nil {
 		return err
 	}
-	next := r.next()
-	switch {
-	case next == nil:
-		return r.addLast(f, g, s)
-	case g.frames == 0 && g.base == next.base:
-		return r.setAside(f, s)
-	case g.next() < next.base:
-		return r.gap(f, s)
-	case g.next() > next.base:
-		return r.overlap(f, g, s)
+	for next := r.next(); ; next = r.next() {
+		switch {
+		case next == nil:
+			return r.addLast(f, g, v)
+		case v.frames == 0:
+			r.husk(f)
+			return nil
+		case g.base+FSN(v.least()) <= next.base:
+			r.keep(g, v, int64(next.base-g.base))
+			return nil
+		}
+		if done, err := r.overlap(f, g, v); done || err != nil {
+			return err
+		}
 	}
+}
+
+// keep adds a segment whose file was read.
+func (r *recovery) keep(g *segment, v *surveyed, total int64) {
+	g.number(v, total)
+	g.firstCRC = v.firstCRC
+	r.views[g] = v
 	r.chain = append(r.chain, g)
-	return nil
 }
 
 // next is the segment behind the one that is looked at; nil at the end.
@@ -45,7 +60,7 @@ func (r *recovery) next() *segment {
 // older than what was appended to its segment after a crash.
 func (r *recovery) trusted(f found) *segment {
 	next := r.next()
-	if next == nil {
+	if next == nil || r.isWounded(f) {
 		return nil
 	}
 	for _, sum := range r.stored.summaries[f.head.base] {
@@ -58,103 +73,254 @@ func (r *recovery) trusted(f found) *segment {
 	return nil
 }
 
-// addLast adds the segment that is appended to. Only here a tail may be torn.
-func (r *recovery) addLast(f found, g *segment, s scanned) error {
-	if g.frames == 0 {
-		return r.setAside(f, s)
+// addLast adds the segment that is appended to. Only here a tail may be torn: from
+// the first place on that is bad and was not on the device, whatever stands behind.
+// Several frames of one append reach it in any order.
+func (r *recovery) addLast(f found, g *segment, v *surveyed) error {
+	limit := r.onDevice(f, v)
+	torn := v.torn
+	if i := slices.IndexFunc(v.holes, func(h hole) bool { return h.at >= limit }); i >= 0 {
+		end := v.end + v.torn
+		var err error
+		if v, err = surveyOf(r.o, f.name, v.holes[i].at); err != nil {
+			return err
+		}
+		torn = end - v.end
 	}
-	if s.torn > 0 && !r.mayBeTorn(f, s) {
-		return r.wound(f, s)
+	lost := r.missingIn(f, v, limit)
+	switch {
+	case v.frames == 0 && lost == 0:
+		r.corrupt = append(r.corrupt, f.name)
+		return nil
+	case v.frames == 0:
+		r.husk(f)
+		return nil
 	}
-	r.chain, r.torn = append(r.chain, g), s.torn
+	r.keep(g, v, v.least()+lost)
+	r.torn = torn
+	r.doubtful(g, false)
 	return nil
 }
 
-// gap is a segment that ends before the next one begins.
-func (r *recovery) gap(f found, s scanned) error {
-	if s.torn > 0 {
-		return r.wound(f, s)
+// missingIn returns how many frames are missing at least at the end of the last
+// segment.
+func (r *recovery) missingIn(f found, v *surveyed, limit int64) int64 {
+	st := &r.stored.state
+	lost := int64(0)
+	switch {
+	case v.torn > 0 && v.end < limit:
+		lost = max(1, v.tail.frames)
+	case r.hinted(f) && f.gen == st.durableGen && v.end < limit:
+		lost = 1 // the file ends early, or in zeros
 	}
-	return &DamageError{
-		Path: r.path(f.name), FSN: f.head.base + FSN(s.frames), Offset: s.end,
-		Reason: fmt.Sprintf("frame gap: the next segment, %s, begins with frame %d", r.next().name, r.next().base),
+	behind := int64(st.next-f.head.base) - v.least()
+	if (lost > 0 || len(v.holes) > 0) && r.follows(f) {
+		lost = max(lost, behind)
+	}
+	return lost
+}
+
+// follows says whether what .qsf-state says of the next frame is about the frames of
+// this file: another client may have begun to count anew.
+func (r *recovery) follows(f found) bool {
+	_, anchored := r.head()
+	return r.hinted(f) && (anchored || f.known || f.gen == r.stored.state.durableGen)
+}
+
+// endIsMissing says that the segment is not in the chain of which .qsf-state knows
+// that it was on the device with frames in it.
+func (r *recovery) endIsMissing() bool {
+	st := &r.stored.state
+	return r.stored.valid && st.durableEnd > headerSize &&
+		!slices.ContainsFunc(r.chain, func(g *segment) bool { return g.gen == st.durableGen })
+}
+
+// doubtful notes frames of a segment whose numbers are a guess that was not made
+// before.
+func (r *recovery) doubtful(g *segment, exact bool) {
+	if d, is := g.doubt(exact); is && !slices.Contains(r.stored.state.numbered[:], g.holesHash()) {
+		r.doubts = append(r.doubts, d)
 	}
 }
 
-// overlap is a segment whose last frames stand in the next one too: the crash
-// came after mend had written them there and before it had cut them off here.
-func (r *recovery) overlap(f found, g *segment, s scanned) error {
+// overlap is a segment whose last frames have numbers of the next one. They may be
+// the same: then the crash came after mend had written them there and before it had
+// cut them off here, or somebody has copied a file. Or else the number of one of the
+// files is damaged. done says that g has found its place; or else the next segment
+// has lost its own.
+func (r *recovery) overlap(f found, g *segment, v *surveyed) (done bool, err error) {
+	g.number(v, 0)
+	here, err := r.frames(g)
+	if err != nil {
+		return false, err
+	}
+	there, err := r.behind(g.next())
+	if err != nil {
+		return false, err
+	}
 	next := r.next()
-	here, err := r.crcs(g, next.base-g.base)
-	if err != nil {
-		return err
-	}
-	there, err := r.crcs(next, 0)
-	if err != nil {
-		return err
-	}
-	for i := range min(len(here), len(there)) {
-		if here[i] != there[i] {
-			return &DamageError{Path: r.path(g.name), FSN: next.base + FSN(i), Offset: -1,
-				Reason: fmt.Sprintf("%s has another frame with this number", next.name)}
+	equal, beyond := true, false
+	for _, one := range here {
+		if one.fsn >= next.base {
+			crc, has := there[one.fsn]
+			equal = equal && (!has || crc == one.crc)
+			beyond = beyond || !has
+			delete(there, one.fsn)
 		}
 	}
-	if len(here) > len(there) {
-		return r.redundant(f, g, s)
+	switch {
+	case equal && !beyond:
+		r.shorten(g, v, here, next.base)
+		return true, nil
+	case equal && len(there) == 0 && r.chain[0].next() <= g.next():
+		return false, r.dropNext()
 	}
-	return r.shorten(g, next.base)
+	return r.part(f, g), nil
 }
 
-// redundant drops the next segment: all its frames stand in g.
-func (r *recovery) redundant(f found, g *segment, s scanned) error {
-	if len(r.chain) > 1 {
-		return &DamageError{Path: r.path(g.name), FSN: g.base, Offset: -1,
-			Reason: fmt.Sprintf("holds more frames than %s, which stands in its place", r.next().name)}
+// behind returns the checksums of the frames of the chain before end.
+func (r *recovery) behind(end FSN) (map[FSN]uint32, error) {
+	all := map[FSN]uint32{}
+	for _, g := range slices.Backward(r.chain) {
+		if g.base >= end {
+			break
+		}
+		list, err := r.frames(g)
+		if err != nil {
+			return nil, err
+		}
+		for _, one := range list {
+			if one.fsn < end {
+				all[one.fsn] = one.crc
+			}
+		}
 	}
-	r.debris = append(r.debris, r.next().name)
-	r.chain = nil
-	return r.addLast(f, g, s)
+	return all, nil
+}
+
+// dropNext drops the segments behind: all their frames stand in the one that is
+// looked at.
+func (r *recovery) dropNext() error {
+	for _, g := range r.chain {
+		if len(g.holes) > 0 {
+			r.corrupt = append(r.corrupt, g.name)
+		} else {
+			r.debris = append(r.debris, g.name)
+		}
+	}
+	r.chain, r.torn, r.doubts = nil, 0, nil
+	return nil
+}
+
+// part takes one of two segments out of the chain that claim the same numbers for
+// different frames: the one that .qsf-state does not know, or the younger file. It
+// gets numbers of its own. done says that it is g.
+func (r *recovery) part(f found, g *segment) (done bool) {
+	next := r.next()
+	other := r.fileOf(next)
+	if f.known != other.known && !f.known || f.known == other.known && f.gen > other.gen {
+		r.strays = append(r.strays, f)
+		return true
+	}
+	r.strays = append(r.strays, other)
+	r.chain = r.chain[:len(r.chain)-1]
+	if len(r.chain) == 0 {
+		r.torn, r.doubts = 0, nil
+	}
+	return false
 }
 
 // shorten ends g where the next segment begins.
-func (r *recovery) shorten(g *segment, end FSN) error {
+func (r *recovery) shorten(g *segment, v *surveyed, here []seen, end FSN) {
 	if g.base == end {
 		r.debris = append(r.debris, g.name)
-		return nil
+		return
 	}
 	short := extent{end: headerSize}
-	_, err := r.visit(g, func(rec record) {
-		if g.base+FSN(short.frames) < end {
-			short.end += rec.size
+	for _, one := range here {
+		if one.fsn < end {
+			short.end = one.off + one.size
 			short.frames++
-			short.count(rec.payload, r.o.Inspect)
+			short.rows += one.rows
+			short.add(one.span)
 		}
-	})
+	}
+	n := 0
+	for ; n < len(g.holes) && g.holes[n].next() <= end; n++ {
+		short.end = max(short.end, g.holes[n].end)
+		short.frames += g.holes[n].frames
+	}
+	g.holes = g.holes[:n:n]
+	g.extent = short
+	g.firstCRC = v.firstCRC
+	r.cut = append(r.cut, g)
+	r.chain = append(r.chain, g)
+}
+
+// frames returns the frames of a segment, learning of its wounds.
+func (r *recovery) frames(g *segment) ([]seen, error) {
+	list, err := framesOf(r.o, g)
+	if !isWound(err) {
+		return list, err
+	}
+	if err := r.examine(g); err != nil {
+		return nil, err
+	}
+	return framesOf(r.o, g)
+}
+
+// examine reads a segment that was trusted by its summary.
+func (r *recovery) examine(g *segment) error {
+	v, err := surveyOf(r.o, g.name, g.end)
 	if err != nil {
 		return err
 	}
-	g.extent = short
-	r.cut = append(r.cut, g)
-	r.chain = append(r.chain, g)
+	total := g.frames
+	g.number(v, total)
+	r.views[g] = v
+	r.doubtful(g, true)
 	return nil
 }
 
-// crcs returns the checksums of the frames of a segment but the first skip.
-func (r *recovery) crcs(g *segment, skip FSN) ([]uint32, error) {
-	var list []uint32
-	_, err := r.visit(g, func(rec record) {
-		if skip--; skip < 0 {
-			list = append(list, rec.crc)
+// closeGaps has every segment reach to the next one.
+func (r *recovery) closeGaps() {
+	for i, g := range r.chain {
+		total := g.frames
+		if i+1 < len(r.chain) {
+			total = int64(r.chain[i+1].base - g.base)
+		} else if r.endIsMissing() && r.follows(r.fileOf(g)) {
+			total = max(total, int64(r.stored.state.next-g.base))
 		}
-	})
-	return list, err
+		v := r.views[g]
+		switch {
+		case total == g.frames:
+		case v != nil:
+			g.number(v, total)
+		default:
+			g.holes = append(slices.Clone(g.holes), hole{at: g.end, end: g.end, fsn: g.next(), frames: total - g.frames, sure: true})
+			g.frames = total
+		}
+		if i+1 < len(r.chain) {
+			r.doubtful(g, true)
+		}
+		r.countLost(g)
+	}
 }
 
-func (r *recovery) visit(g *segment, frame func(rec record)) (scanned, error) {
-	f, err := r.o.FS.OpenFile(r.path(g.name), os.O_RDONLY, 0)
-	if err != nil {
-		return scanned{}, err
+// countLost compares the rows that can be read with those that the segment had when
+// it was sealed.
+func (r *recovery) countLost(g *segment) {
+	if len(g.holes) == 0 {
+		return
 	}
-	defer f.Close()
-	return scan(f, g.end, frame)
+	for _, sum := range r.stored.summaries[g.base] {
+		if sum.created != g.created {
+			continue
+		}
+		g.entry, g.wounded = sum.entry, sum.wounded
+		if sum.next() == g.next() {
+			g.lost = max(0, sum.rows-g.rows)
+			g.rows += g.lost
+		}
+	}
 }

@@ -39,6 +39,7 @@ func (s *Slot) close() error {
 	defer s.settling.Unlock()
 	err := errors.Join(s.syncTail(), s.usable()) // bytes that were rolled back must not come back
 	s.retire()
+	s.retell(true)
 	if err == nil && s.watermark == s.published {
 		err = errors.Join(err, s.leaveEmpty())
 	} else {
@@ -104,7 +105,10 @@ func (s *Slot) leaveEmpty() error {
 	if err := s.syncDir(); err != nil {
 		return err
 	}
-	names := []string{s.tail.seg.name, ackName}
+	if err := s.removeName(s.tail.seg.name, s.tail.seg.wounded); err != nil {
+		return err
+	}
+	names := []string{ackName}
 	for _, sp := range s.tail.ready {
 		names = append(names, sp.seg.name)
 	}

@@ -3,7 +3,9 @@
 package slot
 
 import (
+	"cmp"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -28,6 +30,9 @@ type source interface {
 	// moved says whether a frame is not any more where it was: then a failed
 	// read means nothing.
 	moved(w wanted) bool
+	// wounded has a frame that is not what was stored counted as lost, so that the
+	// next one can be read; false if it finds nothing wrong with it, or must not.
+	wounded(w wanted) (closed bool, err error)
 	// gone is told that the file of a frame is not there any more.
 	gone(err error)
 	// forget takes a cursor out of those that are closed with the source.
@@ -68,43 +73,82 @@ func (c *Cursor) Rewind() {
 }
 
 // Next returns the next published frame that is not settled; false when there is
-// none now. A frame that is not what was stored is a *DamageError; the cursor
-// stays before it.
+// none now. Frames of our own slots that are not what was stored are set aside as
+// the package comment says, and passed over. A *DamageError tells of one in the
+// slot of another client; the cursor stays before it.
 func (c *Cursor) Next() (Entry, bool, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	for {
-		if c.closed {
-			return Entry{}, false, ErrClosed
+		want, e, err := c.next()
+		if err == nil || want.seg == nil {
+			return e, err == nil && want.seg != nil, err
 		}
-		want, ok, err := c.s.nextFor(c.at.fsn)
-		if !ok || err != nil {
-			return Entry{}, false, err
-		}
-		rec, err := c.read(want)
-		if err == nil {
-			c.at.off += rec.size
-			c.at.fsn++
-			e := Entry{FSN: want.fsn, Bytes: rec.payload}
-			if want.symbols != nil {
-				e.Bytes, e.Dict = want.symbols.resolve(rec.payload)
-			}
-			return e, true, nil
-		}
-		if !c.s.moved(want) {
-			if errors.Is(err, fs.ErrNotExist) {
-				c.s.gone(err)
-			}
+		if err := c.pass(want, err); err != nil {
 			return Entry{}, false, err
 		}
 	}
 }
 
+// next reads the next frame; want has no segment where there is none, or none is
+// to be read.
+func (c *Cursor) next() (want wanted, e Entry, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return wanted{}, Entry{}, ErrClosed
+	}
+	want, ok, err := c.s.nextFor(c.at.fsn)
+	if !ok || err != nil {
+		return wanted{}, Entry{}, err
+	}
+	rec, err := c.read(want)
+	if err != nil {
+		return want, Entry{}, err
+	}
+	c.at.off += rec.size
+	c.at.fsn++
+	e = Entry{FSN: want.fsn, Bytes: rec.payload}
+	if want.symbols != nil {
+		e.Bytes, e.Dict = want.symbols.resolve(rec.payload)
+	}
+	return want, e, nil
+}
+
+// pass says whether it is worth trying again after a frame could not be read: nil
+// if it is somewhere else now, or its loss is booked. The lock of the cursor is not
+// held: Slot.Close takes it behind that of settling.
+func (c *Cursor) pass(want wanted, err error) error {
+	if c.s.moved(want) {
+		return nil
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		c.s.gone(err)
+		return err
+	}
+	if !isWound(err) {
+		return err
+	}
+	closed, e := c.s.wounded(want)
+	if e != nil || !closed {
+		return cmp.Or(e, err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.drop()
+	c.at = position{fsn: c.at.fsn} // where the frames stand is known anew
+	return nil
+}
+
+// isWound says whether a read failed because of the bytes, or of their absence, and
+// not because of the disk.
+func isWound(err error) bool {
+	return errors.As(err, new(*DamageError)) || errors.Is(err, io.ErrUnexpectedEOF)
+}
+
 // wanted is a frame that is to be read, and how much of its segment is published.
 type wanted struct {
-	fsn   FSN
-	seg   *segment
-	end   int64
+	fsn FSN
+	seg *segment
+	area
 	floor position
 	// symbols belong to the slot of another client, where frames may need them.
 	symbols *symbols
@@ -121,7 +165,7 @@ func (s *Slot) nextFor(fsn FSN) (w wanted, ok bool, err error) {
 	if g == nil {
 		return wanted{}, false, nil
 	}
-	return wanted{fsn: fsn, seg: g, end: g.end, floor: s.floor}, true, nil
+	return wanted{fsn: fsn, seg: g, area: g.area(), floor: s.floor}, true, nil
 }
 
 // moved is true of a frame that was settled and trimmed, or written anew by mend.
@@ -150,7 +194,7 @@ func (c *Cursor) read(w wanted) (record, error) {
 // from the begin of the segment.
 func (c *Cursor) seek(w wanted) error {
 	if c.at.seg == w.seg && c.at.fsn <= w.fsn && c.r.f != nil {
-		return c.at.walk(&c.r, w.fsn, w.end)
+		return c.at.walk(&c.r, w.fsn, w.area)
 	}
 	f, err := c.o.FS.OpenFile(filepath.Join(c.o.Dir, w.seg.name), os.O_RDONLY, 0)
 	if err != nil {
@@ -162,7 +206,7 @@ func (c *Cursor) seek(w wanted) error {
 	if w.floor.seg == w.seg && w.floor.fsn <= w.fsn {
 		at = w.floor
 	}
-	if err := at.walk(&c.r, w.fsn, w.end); err != nil {
+	if err := at.walk(&c.r, w.fsn, w.area); err != nil {
 		c.drop() // the cursor stays where it was, and does not go back
 		return err
 	}

@@ -208,6 +208,9 @@ func (f *Foreign) NewCursor() *Cursor {
 // gone says nothing new: nothing is appended here.
 func (f *Foreign) gone(error) {}
 
+// wounded closes no wound: the files of another client stay as they are.
+func (f *Foreign) wounded(wanted) (closed bool, err error) { return false, nil }
+
 func (f *Foreign) forget(c *Cursor) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -225,7 +228,7 @@ func (f *Foreign) nextFor(fsn FSN) (wanted, bool, error) {
 	if g == nil || fsn > f.end {
 		return wanted{}, false, nil
 	}
-	return wanted{fsn: fsn, seg: g, end: g.end, floor: f.floor, symbols: &f.symbols}, true, nil
+	return wanted{fsn: fsn, seg: g, area: g.area(), floor: f.floor, symbols: &f.symbols}, true, nil
 }
 
 // moved is true of a frame that was settled meanwhile, and when the slot was

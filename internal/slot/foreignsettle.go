@@ -82,7 +82,7 @@ func (f *Foreign) step(p *position, to FSN) (int64, error) {
 		}
 	}
 	before := p.off
-	err := p.walk(&f.walker, min(to, p.seg.next()), p.seg.end)
+	err := p.walk(&f.walker, min(to, p.seg.next()), p.seg.area())
 	return p.off - before, err
 }
 

@@ -2,10 +2,7 @@
 
 package slot
 
-import (
-	"errors"
-	"os"
-)
+import "os"
 
 // progress is what was settled, as far as it can be believed. Any doubt moves it
 // back: frames are then sent again, never skipped.
@@ -60,8 +57,8 @@ func (r *recovery) claim(p *progress, w FSN, st *state) error {
 		return nil
 	}
 	at, err := r.locate(w + 1)
-	if wound := (*DamageError)(nil); errors.As(err, &wound) {
-		return nil // found and told when it is read
+	if isWound(err) {
+		return nil
 	} else if err != nil {
 		return err
 	}
@@ -82,6 +79,17 @@ func (r *recovery) locate(fsn FSN) (position, error) {
 	for r.chain[at].base >= fsn {
 		at--
 	}
+	p, err := r.locateIn(at, fsn)
+	if !isWound(err) {
+		return p, err
+	}
+	if err := r.examine(r.chain[at]); err != nil {
+		return position{}, err
+	}
+	return r.locateIn(at, fsn)
+}
+
+func (r *recovery) locateIn(at int, fsn FSN) (position, error) {
 	f, err := r.o.FS.OpenFile(r.path(r.chain[at].name), os.O_RDONLY, 0)
 	if err != nil {
 		return position{}, err
@@ -90,7 +98,7 @@ func (r *recovery) locate(fsn FSN) (position, error) {
 	var heads reader
 	heads.reset(f)
 	p := startOf(r.chain[at])
-	err = p.walk(&heads, fsn, p.seg.end)
+	err = p.walk(&heads, fsn, p.seg.area())
 	return p, err
 }
 
@@ -140,22 +148,29 @@ func (r *recovery) settledRows(p *progress) (int64, error) {
 	for _, g := range r.chain {
 		some, all := p.touches(g)
 		if all {
-			sum.rows += g.rows
+			sum.rows += g.rows - g.lost
 			continue
 		}
 		if !some {
 			continue
 		}
-		fsn := g.base
-		_, err := r.visit(g, func(rec record) {
-			if p.covers(fsn) {
-				sum.count(rec.payload, r.o.Inspect)
-			}
-			fsn++
-		})
+		list, err := r.frames(g)
 		if err != nil {
 			return 0, err
 		}
+		for _, one := range list {
+			if p.covers(one.fsn) {
+				sum.rows += one.rows
+			}
+		}
 	}
 	return sum.rows, nil
+}
+
+// forget takes doubtful frames out of what is settled: they may have had other
+// numbers. Those at or below the watermark stand before a frame that is known.
+func (p *progress) forget(doubts []interval) {
+	for _, d := range doubts {
+		p.settled = without(p.settled, d)
+	}
 }

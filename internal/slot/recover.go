@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-
-	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
 
 // recovery looks at a directory. It reads only: what has to change is noted and
@@ -21,12 +19,23 @@ type recovery struct {
 	o       Options
 	stored  stored
 	files   []found
-	names   []string   // of everything in the directory
-	chain   []*segment // the last first while it is built
-	torn    int64      // bytes behind the last frame of the last segment
-	debris  []string   // empty, half made or settled files, to be removed
-	corrupt []string   // files without a whole frame, to be set aside
-	cut     []*segment // whose bytes behind end stand in the next one too
+	byName  map[string]int  // index in files
+	names   []string        // of everything in the directory
+	told    map[string]bool // stems of files that incidents are about
+	odd     []string        // names of ours that are no regular files
+	chain   []*segment      // the last first while it is built
+	torn    int64           // bytes behind the last frame of the last segment
+	debris  []string        // empty, half made or settled files, to be removed
+	corrupt []string        // files without a whole frame, or with a wound that is told, to be set aside
+	cut     []*segment      // whose bytes behind end stand in the next one too
+
+	views     map[*segment]*surveyed // of the chain, where a file was read
+	strays    []found                // files that do not say where they belong
+	husks     []found                // files that held frames, none of which can be read
+	headers   []*segment             // whose headers have to be written anew
+	doubts    []interval             // frames that may have had other numbers before
+	losses    []loss
+	newTarget bool // .target has to be written anew
 }
 
 // found is a segment file by its first bytes.
@@ -35,6 +44,9 @@ type found struct {
 	gen      int64
 	size     int64
 	head     header
+	raw      []byte // of the header
+	fault    string // what is wrong with the header
+	known    bool   // .qsf-state knows it
 	firstCRC uint32
 	blank    bool // no frame at all, or the head of one, behind the header
 }
@@ -47,23 +59,24 @@ func (r *recovery) list() error {
 	if err != nil {
 		return err
 	}
-	var damage error
+	r.told = map[string]bool{}
 	for _, e := range entries {
-		r.names = append(r.names, e.Name())
+		r.note(e.Name())
 		if err := r.foreignFile(e.Name()); err != nil {
 			return err
 		}
-		if e.IsDir() || !strings.HasSuffix(e.Name(), segmentSuffix) {
+		if !e.Type().IsRegular() {
+			r.odd = append(r.odd, e.Name())
 			continue
 		}
-		err := r.look(e.Name())
-		if wound := (*DamageError)(nil); errors.As(err, &wound) {
-			damage = cmp.Or(damage, err) // a sign of another generation goes first
-		} else if err != nil {
+		if !strings.HasSuffix(e.Name(), segmentSuffix) {
+			continue
+		}
+		if err := r.look(e.Name()); err != nil {
 			return err
 		}
 	}
-	return damage
+	return nil
 }
 
 // foreignFile knows the files of the later generations.
@@ -105,55 +118,63 @@ func (r *recovery) look(name string) error {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
 	}
-	if fault, later := headerFault(b[:n]); later {
+	fault, later := headerFault(b[:n])
+	if later {
 		return &ForeignError{Dir: r.o.Dir, File: name, Generation: fault}
-	} else if fault != "" {
-		return r.headless(f, name, size, fault)
+	}
+	if fault != "" {
+		// A crash may have kept it from being made.
+		if last, err := lastByte(f, 0, size); err != nil || last < 0 {
+			r.debris = append(r.debris, name)
+			return err
+		}
 	}
 	r.files = append(r.files, found{
-		name: name, gen: fileGen(name), size: size, head: parseHeader(b),
+		name: name, gen: fileGen(name), size: size, head: parseHeader(b), raw: b[:min(n, headerSize)], fault: fault,
 		firstCRC: little.Uint32(b[headerSize:]), blank: little.Uint64(b[headerSize:]) == 0,
 	})
 	return nil
 }
 
-// headless is a file without a header: one that a crash kept from being made,
-// if there is nothing in it.
-func (r *recovery) headless(f vfs.File, name string, size int64, fault string) error {
-	last, err := lastByte(f, 0, size)
-	if err != nil {
-		return err
-	}
-	if last >= 0 {
-		return &DamageError{Path: r.path(name), FSN: -1, Reason: fault}
-	}
-	r.debris = append(r.debris, name)
-	return nil
-}
-
-// build puts the segments in order and proves that nothing is missing between
-// them. It goes from the last to the first, because how far a summary can be
-// trusted is told by where the next segment begins.
+// build puts the segments in order and finds out what is missing between them. It
+// goes from the last to the first, because how far a summary can be trusted is told
+// by where the next segment begins.
 func (r *recovery) build() error {
+	r.views = map[*segment]*surveyed{}
+	r.correct()
 	slices.SortFunc(r.files, func(a, b found) int {
 		return cmp.Or(cmp.Compare(a.head.base, b.head.base), cmp.Compare(a.gen, b.gen))
 	})
 	head, anchored := r.head()
 	for _, f := range slices.Backward(r.files) {
-		var err error
-		switch {
-		case f.blank:
-			err = r.addBlank(f)
-		case anchored && f.head.base < head:
-			r.debris = append(r.debris, f.name) // settled: a trim that the crash undid
-		default:
-			err = r.add(f)
-		}
-		if err != nil {
+		if err := r.addFound(f, anchored && f.head.base < head.base, head); err != nil {
 			return err
 		}
 	}
 	slices.Reverse(r.chain)
+	if err := r.placeStrays(); err != nil {
+		return err
+	}
+	r.closeGaps()
+	r.checkHeaders()
+	return nil
+}
+
+func (r *recovery) addFound(f found, below bool, head head) error {
+	switch {
+	case f.fault != "" && !f.known:
+		r.strays = append(r.strays, f)
+	case f.blank:
+		return r.addBlank(f)
+	case below && f.gen > head.gen && head.gen != foreignGen && !f.known:
+		r.strays = append(r.strays, f) // a younger file: its number is damaged
+	case below && r.isWounded(f):
+		r.corrupt = append(r.corrupt, f.name)
+	case below:
+		r.debris = append(r.debris, f.name) // settled: a trim that the crash undid
+	default:
+		return r.add(f)
+	}
 	return nil
 }
 
@@ -161,70 +182,51 @@ func (r *recovery) build() error {
 // last unlinked. It counts only if the segment that began there is still here:
 // another client may have started the numbers anew. The older record is asked
 // too: the segment that the later one names may not have reached the device.
-func (r *recovery) head() (base FSN, anchored bool) {
+func (r *recovery) head() (first head, anchored bool) {
 	for _, h := range r.stored.heads {
-		if slices.ContainsFunc(r.files, h.is) {
-			base, anchored = max(base, h.base), true
+		if slices.ContainsFunc(r.files, h.is) && (!anchored || h.base > first.base) {
+			first, anchored = h, true
 		}
 	}
-	return base, anchored
+	return first, anchored
 }
 
 // addBlank takes a segment that was never appended to, or only by an append
 // that the crash undid.
 func (r *recovery) addBlank(f found) error {
-	_, s, err := r.scan(f)
-	if err != nil {
+	v, err := surveyOf(r.o, f.name, f.size)
+	switch {
+	case err != nil:
 		return err
-	}
-	if s.torn == 0 {
+	case v.torn == 0 && v.frames == 0:
 		r.debris = append(r.debris, f.name)
 		return nil
+	case r.onDevice(f, v) <= headerSize:
+		r.corrupt = append(r.corrupt, f.name)
+		return nil
 	}
-	return r.setAside(f, s)
+	return r.add(f)
 }
 
-func (r *recovery) setAside(f found, s scanned) error {
-	if !r.mayBeTorn(f, s) {
-		return r.wound(f, s)
-	}
-	r.corrupt = append(r.corrupt, f.name)
-	return nil
-}
-
-func (r *recovery) wound(f found, s scanned) error {
-	reason := cmp.Or(s.bad, "ends early")
-	if s.follows != 0 {
-		reason += fmt.Sprintf(", and a whole frame follows at %d", s.follows)
-	}
-	return &DamageError{Path: r.path(f.name), FSN: f.head.base + FSN(s.frames), Offset: s.end, Reason: reason}
-}
-
-// mayBeTorn says whether a crash explains what stands behind the last frame. If
-// whole frames follow, it does so only where the bytes were not known to be on
-// the device: several frames of one append reach it in any order.
-func (r *recovery) mayBeTorn(f found, s scanned) bool {
+// onDevice returns up to where the bytes of the last segment were on the device,
+// so that no crash explains what is wrong there. Without a word of .qsf-state it is
+// the last whole frame.
+func (r *recovery) onDevice(f found, v *surveyed) int64 {
 	st := &r.stored.state
 	switch {
-	case s.follows == 0:
-		return true
-	case !r.stored.valid || f.gen == foreignGen:
-		return false
+	case !r.hinted(f):
+		return v.end
 	case f.gen == st.durableGen:
-		return s.end >= st.durableEnd
-	default:
-		return f.gen > st.durableGen
+		return st.durableEnd
+	case f.gen > st.durableGen:
+		return headerSize
 	}
+	return f.size // sealed, and synced before the next one got a frame
 }
 
-func (r *recovery) scan(f found) (*segment, scanned, error) {
-	g := &segment{name: f.name, gen: f.gen, base: f.head.base, created: f.head.created, size: f.size, entry: -1}
-	file, err := r.o.FS.OpenFile(r.path(f.name), os.O_RDONLY, 0)
-	if err != nil {
-		return nil, scanned{}, err
-	}
-	defer file.Close()
-	s, err := counted(file, f.size, r.o.Inspect)
-	g.extent, g.firstCRC = s.extent, s.firstCRC
-	return g, s, err
+// hinted says whether .qsf-state can be about a file: another client may have begun
+// anew under the same name.
+func (r *recovery) hinted(f found) bool {
+	h := r.stored.state.head
+	return r.stored.valid && f.gen != foreignGen && (f.known || f.gen != h.gen || f.head.created == h.created)
 }

@@ -93,32 +93,39 @@ func TestRecoverCutsATornTailAtEveryByte(t *testing.T) {
 	}
 }
 
-func TestRecoverRefusesAWoundAndChangesNothing(t *testing.T) {
-	for name, hurt := range map[string]func(b []byte) []byte{
-		"a payload":   func(b []byte) []byte { b[24+108+50] ^= 1; return b },
-		"a length":    func(b []byte) []byte { b[24+108+4] ^= 1; return b },
-		"first frame": func(b []byte) []byte { b[24] ^= 1; return b },
-		"magic":       func(b []byte) []byte { b[0] = 'X'; return b },
-		"base":        func(b []byte) []byte { b[15] = 0x80; return b },
-		"only a stub": func(b []byte) []byte { return b[:20] },
+func TestRecoverOpensAWoundedSlotAndDeliversTheRest(t *testing.T) {
+	for name, c := range map[string]struct {
+		hurt func(b []byte) []byte
+		want []entry
+	}{
+		"a payload":   {func(b []byte) []byte { b[24+108+50] ^= 1; return b }, []entry{{0, 0}, {2, 2}, {3, 3}}},
+		"a length":    {func(b []byte) []byte { b[24+108+4] ^= 1; return b }, []entry{{0, 0}, {2, 2}, {3, 3}}},
+		"first frame": {func(b []byte) []byte { b[24] ^= 1; return b }, []entry{{1, 1}, {2, 2}, {3, 3}}},
+		"magic":       {func(b []byte) []byte { b[0] = 'X'; return b }, []entry{{0, 0}, {1, 1}, {2, 2}, {3, 3}}},
+		"base":        {func(b []byte) []byte { b[15] = 0x80; return b }, []entry{{0, 0}, {1, 1}, {2, 2}, {3, 3}}},
+		"only a stub": {func(b []byte) []byte { return b[:20] }, nil},
 	} {
-		t.Run(name, func(t *testing.T) {
-			for _, forget := range []bool{false, true} {
+		for _, forget := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/forget=%t", name, forget), func(t *testing.T) {
 				mem := closed(t, 4)
-				edit(t, mem, "sf-initial.sfa", hurt)
+				edit(t, mem, "sf-initial.sfa", c.hurt)
 				if forget {
 					remove(t, mem, ".qsf-state")
 				}
-				before := read(t, mem, "sf-initial.sfa")
-				var wound *slot.DamageError
-				if _, err := slot.Open(options(mem)); !errors.As(err, &wound) || !strings.HasSuffix(wound.Path, "sf-initial.sfa") {
-					t.Fatalf("open: %v", err)
+				for range 2 {
+					s := open(t, options(mem))
+					if got := pending(t, s); fmt.Sprint(got) != fmt.Sprint(c.want) {
+						t.Fatalf("pending %v, want %v", got, c.want)
+					}
+					st := s.Stats()
+					balanced(t, st)
+					if lost := int64(4 - len(c.want)); !forget && st.Quarantined+st.Unknown != lost {
+						t.Errorf("%d rows lost: %+v", lost, st)
+					}
+					do(t, s.Close())
 				}
-				if !bytes.Equal(read(t, mem, "sf-initial.sfa"), before) {
-					t.Error("the damaged file was changed")
-				}
-			}
-		})
+			})
+		}
 	}
 }
 
@@ -143,19 +150,34 @@ func TestRecoverTellsATornAppendFromAWound(t *testing.T) {
 		t.Errorf("%d bytes torn", n)
 	}
 	// A frame that was synced.
-	var wound *slot.DamageError
-	if _, err := slot.Open(options(tear(24 + 708 + 300))); !errors.As(err, &wound) || wound.FSN != 1 || wound.Offset != 24+708 {
-		t.Errorf("wound: %v", err)
+	var told []slot.Incident
+	o := options(tear(24 + 708 + 300))
+	o.OnIncident = func(i slot.Incident) { told = append(told, i) }
+	if got := pending(t, open(t, o)); fmt.Sprint(got) != "[{0 0} {2 2} {3 3}]" {
+		t.Errorf("pending %v", got)
+	}
+	if len(told) != 1 || told[0].FirstFSN != 1 || told[0].LastFSN != 1 || told[0].Offset != 24+708 || told[0].Rows != 1 {
+		t.Errorf("told %+v", told)
 	}
 }
 
-func TestRecoverRefusesAGapBetweenSegments(t *testing.T) {
+func TestRecoverTellsOfAGapBetweenSegments(t *testing.T) {
 	mem := newMem()
 	write(t, mem, "sf-initial.sfa", segment{frames: payloads(0, 3, 50)}.bytes())
 	write(t, mem, "sf-0000000000000000.sfa", segment{base: 4, frames: payloads(4, 6, 50)}.bytes())
-	var wound *slot.DamageError
-	if _, err := slot.Open(options(mem)); !errors.As(err, &wound) || wound.FSN != 3 || !strings.Contains(wound.Reason, "gap") {
-		t.Errorf("open: %v", err)
+	var told []slot.Incident
+	o := options(mem)
+	o.OnIncident = func(i slot.Incident) { told = append(told, i) }
+	s := open(t, o)
+	if got := pending(t, s); fmt.Sprint(got) != "[{0 0} {1 1} {2 2} {4 4} {5 5}]" {
+		t.Errorf("pending %v", got)
+	}
+	if len(told) != 1 || told[0].FirstFSN != 3 || told[0].LastFSN != 3 || told[0].Bytes != 0 {
+		t.Errorf("told %+v", told)
+	}
+	do(t, s.Close())
+	if open(t, o); len(told) != 1 {
+		t.Errorf("told again: %+v", told)
 	}
 }
 
@@ -270,36 +292,61 @@ func TestFramesThatStandTwiceAreTakenAsOne(t *testing.T) {
 	}
 }
 
-func TestTwoFramesOfOneNumberAreAWound(t *testing.T) {
+func TestTwoFilesThatClaimTheSameNumbersAreBothDelivered(t *testing.T) {
 	mem := newMem()
 	write(t, mem, "sf-0000000000000001.sfa", segment{frames: payloads(0, 5, 100)}.bytes())
 	write(t, mem, "sf-0000000000000002.sfa", segment{base: 3, frames: payloads(70, 75, 100)}.bytes())
-	before := snapshot(t, mem)
-	var wound *slot.DamageError
-	if _, err := slot.Open(options(mem)); !errors.As(err, &wound) || wound.FSN != 3 {
-		t.Fatalf("open: %v", err)
-	}
-	for name, b := range before {
-		if string(read(t, mem, name)) != b {
-			t.Errorf("%s was changed", name)
-		}
+	want := append(ids(0, 5), ids(70, 75)...)
+	for range 2 {
+		s := open(t, options(mem))
+		wantIDs(t, s, 0, want...)
+		do(t, s.Close())
 	}
 }
 
-func TestWoundInASealedSegmentIsToldWhenItIsRead(t *testing.T) {
+func TestWoundInASealedSegmentIsPassedOverWhenItIsRead(t *testing.T) {
 	mem := newMem()
 	s := open(t, options(mem))
 	fill(t, s, 0, 8, 1000)
 	do(t, s.Close())
-	edit(t, mem, "sf-initial.sfa", func(b []byte) []byte { b[24+1008+500] ^= 1; return b })
-	s = open(t, options(mem))
-	c := s.NewCursor()
+	hurt := func(b []byte) []byte { b[24+1008+500] ^= 1; return b }
+	edit(t, mem, "sf-initial.sfa", hurt)
+	damaged := read(t, mem, "sf-initial.sfa")
+	var told []slot.Incident
+	o := options(mem)
+	o.OnIncident = func(i slot.Incident) { told = append(told, i) }
+	s = open(t, o)
+	if s.Stats().Recovered.TrustedSegments != 1 {
+		t.Fatalf("the segment is not trusted: %+v", s.Stats())
+	}
+	want := "[{0 0} {2 2} {3 3} {4 4} {5 5} {6 6} {7 7}]"
 	for range 2 {
-		list, err := readAll(c)
-		var wound *slot.DamageError
-		if !errors.As(err, &wound) || wound.FSN != 1 || wound.Offset != 24+1008 {
-			t.Fatalf("read %v, %v", list, err)
+		if got := pending(t, s); fmt.Sprint(got) != want {
+			t.Fatalf("pending %v", got)
 		}
+	}
+	if len(told) != 1 || told[0].FirstFSN != 1 || told[0].LastFSN != 1 || told[0].Offset != 24+1008 || told[0].Rows != 1 ||
+		!told[0].RowsKnown || told[0].KeptAs != "sf-initial.sfa.corrupt" {
+		t.Fatalf("told %+v", told)
+	}
+	do(t, s.Close())
+	s = open(t, o)
+	if got := pending(t, s); fmt.Sprint(got) != want || len(told) != 1 {
+		t.Fatalf("pending %v, told %+v", got, told)
+	}
+	if st := s.Stats(); st.Quarantined != 1 || st.Pending != 7 || st.Recovered.LedgerMoved != 0 {
+		t.Errorf("%+v", st)
+	}
+	settle(t, s, 0, 7)
+	if st := s.Stats(); st.Quarantined != 1 || st.Acked != 7 || st.Pending != 0 {
+		t.Errorf("%+v", st)
+	}
+	do(t, s.Close())
+	if got := read(t, mem, "sf-initial.sfa.corrupt"); !bytes.Equal(got, damaged) {
+		t.Error("the bytes were not kept")
+	}
+	if got := segments(t, mem); len(got) != 0 {
+		t.Errorf("segments %v", got)
 	}
 }
 

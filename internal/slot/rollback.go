@@ -197,6 +197,7 @@ func (s *Slot) swap(old *segment, sp spare) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	old.extent = s.tail.synced
+	old.holes = old.area().below(old.end)
 	if old.frames == 0 {
 		s.segs = s.segs[:len(s.segs)-1]
 	}

@@ -49,14 +49,6 @@ func scan(f vfs.File, size int64, visit func(rec record)) (scanned, error) {
 	return s, s.tail(f, size)
 }
 
-// counted is scan with rows and times.
-func counted(f vfs.File, size int64, inspect Inspector) (scanned, error) {
-	var sum extent
-	s, err := scan(f, size, func(rec record) { sum.count(rec.payload, inspect) })
-	s.rows, s.span = sum.rows, sum.span
-	return s, err
-}
-
 // count adds the rows of a frame; one that cannot be read has none.
 func (e *extent) count(frame []byte, inspect Inspector) {
 	rows, low, high, ok, err := inspect(frame)
@@ -157,11 +149,15 @@ func (c *candidates) first(b []byte, at int64) (int64, error) {
 	}
 }
 
-// walk moves p over the frames of its segment by their record heads, up to the
-// frame fsn. All of them must be before end.
-func (p *position) walk(r *reader, fsn FSN, end int64) error {
+// walk moves p over the frames of its segment by their record heads, and over
+// holes, up to the frame fsn. All of them must be inside a.
+func (p *position) walk(r *reader, fsn FSN, a area) error {
 	for p.fsn < fsn {
-		n, crc, bad, err := r.length(p.off, end)
+		if h := a.holeAt(p); h != nil {
+			p.jump(h)
+			continue
+		}
+		n, crc, bad, err := r.length(p.off, a.end)
 		if err != nil {
 			return err
 		}

@@ -68,6 +68,12 @@ type segment struct {
 	held     int64 // of it, what counts in the budget
 	firstCRC uint32
 	entry    int // in the summary table; -1 for none
+	// holes are wounds: frames counts theirs, rows those of their rows that lost
+	// tells, end is behind the last of them. They are replaced as a whole.
+	holes []hole
+	lost  int64
+	// wounded has the file kept when everything in it is settled: rows were lost.
+	wounded bool
 }
 
 // next is the FSN behind the last frame.

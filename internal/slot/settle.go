@@ -5,9 +5,11 @@ package slot
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"sort"
+	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
@@ -19,6 +21,8 @@ type settler struct {
 	acked  FSN        // what ack says
 	doomed []*segment // out of the chain, to be unlinked
 	walker reader     // over record heads, behind the watermark
+	untold []untold   // incidents that could not be written
+	toldAt time.Time  // when that was tried last
 }
 
 // Done is a frame of which no row is pending any more.
@@ -118,7 +122,11 @@ func (s *Slot) distance(from, to position) int64 {
 func (s *Slot) followTo(p *position, to FSN) error {
 	s.mu.Lock()
 	g := s.find(to - 1)
-	end := g.end
+	if g == nil { // trimmed already
+		s.mu.Unlock()
+		return fs.ErrNotExist
+	}
+	a := g.area()
 	s.mu.Unlock()
 	if p.seg != g || s.settler.walker.f == nil {
 		f, err := s.o.FS.OpenFile(s.path(g.name), os.O_RDONLY, 0)
@@ -133,7 +141,7 @@ func (s *Slot) followTo(p *position, to FSN) error {
 			*p = startOf(g)
 		}
 	}
-	return p.walk(&s.settler.walker, to, end)
+	return p.walk(&s.settler.walker, to, a)
 }
 
 // recountBytes sets pendingBytes. The caller holds mu, or is alone.
@@ -158,12 +166,14 @@ func (s *Slot) find(fsn FSN) *segment {
 	return s.segs[i]
 }
 
-// trim notes the watermark and unlinks what is at or below it. The order is
+// trim notes the watermark and unlinks what is at or below it; a segment that has
+// lost rows is set aside instead. The order is
 // what recovery relies on: the state, synced if anything is to be unlinked, so
 // that a crash that undoes some of the unlinks leaves no gap unexplained; then
 // the watermark of the others; then the files, the oldest first. The caller
 // holds settling.
 func (s *Slot) trim() error {
+	s.retell(false)
 	s.mu.Lock()
 	n := 0
 	for n < len(s.segs)-1 && s.segs[n].last() <= s.watermark {
@@ -225,7 +235,7 @@ func (s *Slot) snapshot(clean bool) state {
 	st := state{
 		watermark: s.watermark, crc: s.crc, hasCRC: s.hasCRC, clean: clean, synced: s.syncs(), next: s.published + 1,
 		durableGen: s.durableGen, durableEnd: s.durableEnd,
-		ledger: s.ledger, settled: slices.Clone(s.settled),
+		ledger: s.ledger, settled: slices.Clone(s.settled), target: s.targetCRC, numbered: s.numbered,
 	}
 	first := s.segs[0]
 	st.head = head{base: first.base, created: first.created, gen: first.gen}

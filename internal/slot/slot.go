@@ -41,6 +41,9 @@ type Options struct {
 	Now func() time.Time
 	// Inspect counts the rows of frames found on disk. Default: as QWP messages.
 	Inspect Inspector
+	// OnIncident, if given, is told of what cannot be read, once for each wound, also
+	// while the slot is opened. It must not call the slot.
+	OnIncident func(Incident)
 }
 
 func (o Options) withDefaults() Options {
@@ -102,7 +105,6 @@ type Slot struct {
 	o         Options
 	lock      *dirLock
 	account   *account // what of the budget the files of this slot take
-	target    string
 	recovered Recovered
 	done      chan struct{} // closed when Close begins
 	closing   sync.Once
@@ -113,8 +115,10 @@ type Slot struct {
 	tail  tail
 
 	// settling guards settler: the side files, and which segments go.
-	settling sync.Mutex
-	settler  settler
+	settling  sync.Mutex
+	settler   settler
+	target    string
+	targetCRC uint32 // for .qsf-state
 
 	// mu guards what follows.
 	mu        sync.Mutex
@@ -127,6 +131,8 @@ type Slot struct {
 	// pending then.
 	appendedBytes, foundBytes int64
 	arrivals                  arrivals
+	incidents                 int64
+	numbered                  [maxNumbered]uint32 // for .qsf-state
 
 	entries    []int // of the summary table, free
 	full       bool  // the last Reserve found no room
@@ -165,7 +171,11 @@ type spare struct {
 func (s *Slot) Dir() string { return s.o.Dir }
 
 // Target returns what .target says: where the rows of this slot belong.
-func (s *Slot) Target() string { return s.target }
+func (s *Slot) Target() string {
+	s.settling.Lock()
+	defer s.settling.Unlock()
+	return s.target
+}
 
 // Changed returns a channel that is closed at the next publish, and when the
 // slot is closed. Take it before looking for frames, then wait on it.

@@ -22,6 +22,8 @@ const (
 	flagCRC      = 1 << 1
 	flagSynced   = 1 << 2
 	flagHasTime  = 1 << 8
+	flagWounded  = 1 << 9
+	maxNumbered  = 8
 	ackName      = ".ack-watermark"
 	ackSize      = 16
 )
@@ -60,6 +62,9 @@ type state struct {
 	durableEnd int64 // up to here its bytes are known to be on the device
 	ledger     ledger
 	settled    []interval // above the watermark, at most maxIntervals
+	target     uint32     // checksum of .target; 0 when unknown
+	// numbered are the hashes of holes with whose numbers the intervals reckon.
+	numbered [maxNumbered]uint32
 }
 
 func (s *state) flags() uint32 {
@@ -96,6 +101,10 @@ func (s *state) append(dst []byte) []byte {
 	list := s.appendIntervals(nil)
 	dst = little.AppendUint32(dst, uint32(len(list)/intervalSize))
 	dst = little.AppendUint32(dst, crc32.Checksum(list, castagnoli))
+	dst = little.AppendUint32(dst, s.target)
+	for _, hash := range s.numbered {
+		dst = little.AppendUint32(dst, hash)
+	}
 	dst = append(dst, make([]byte, at+stateCore-4-len(dst))...)
 	dst = little.AppendUint32(dst, crc32.Checksum(dst[at:], castagnoli))
 	return append(dst, list...)
@@ -133,6 +142,10 @@ func parseState(b []byte) (state, bool) {
 		at += 8
 	}
 	s.settled = parseIntervals(b[stateCore:stateRecord], little.Uint32(b[at:]), little.Uint32(b[at+4:]))
+	s.target = little.Uint32(b[136:])
+	for i := range s.numbered {
+		s.numbered[i] = little.Uint32(b[140+4*i:])
+	}
 	return s, s.plausible()
 }
 
@@ -179,6 +192,9 @@ func appendSummary(dst []byte, g *segment) []byte {
 	if g.ok {
 		flags |= flagHasTime
 	}
+	if g.wounded {
+		flags |= flagWounded
+	}
 	dst = little.AppendUint32(dst, flags)
 	little.PutUint32(dst[at:], crc32.Checksum(dst[at+4:], castagnoli))
 	return dst
@@ -187,12 +203,13 @@ func appendSummary(dst []byte, g *segment) []byte {
 // parseSummary reads one entry of the table; false if it is empty or damaged.
 func parseSummary(b []byte) (segment, bool) {
 	flags := little.Uint32(b[60:])
-	if flags&^flagHasTime != summaryKind || crc32.Checksum(b[4:summarySize], castagnoli) != little.Uint32(b) {
+	if flags&^(flagHasTime|flagWounded) != summaryKind || crc32.Checksum(b[4:summarySize], castagnoli) != little.Uint32(b) {
 		return segment{}, false
 	}
 	g := segment{
 		base: FSN(little.Uint64(b[8:])), created: int64(little.Uint64(b[16:])),
 		size: int64(little.Uint32(b[36:])), firstCRC: little.Uint32(b[56:]),
+		wounded: flags&flagWounded != 0,
 	}
 	g.frames, g.rows, g.end = int64(little.Uint32(b[4:])), int64(little.Uint64(b[24:])), int64(little.Uint32(b[32:]))
 	g.span = span{min: int64(little.Uint64(b[40:])), max: int64(little.Uint64(b[48:])), ok: flags&flagHasTime != 0}

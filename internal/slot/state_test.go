@@ -194,7 +194,7 @@ func TestFramesLostWithTheirFilesAreMissed(t *testing.T) {
 	remove(t, mem, "sf-initial.sfa")
 	s := open(t, options(mem))
 	st := s.Stats()
-	if st.Recovered.MissingFrames != 5 || st.Recovered.LedgerMoved != -5 || st.Published != 4 || st.Pending != 0 {
+	if st.Recovered.MissingFrames != 5 || st.Unknown != 5 || st.Recovered.LedgerMoved != 0 || st.Published != 4 || st.Pending != 0 {
 		t.Errorf("%+v", st)
 	}
 	fill(t, s, 5, 6, 50)
@@ -205,8 +205,11 @@ func TestFramesLostWithTheirFilesAreMissed(t *testing.T) {
 // with it, and uses their numbers again: neither record of the state may call
 // the new frames settled.
 func TestFrameNumbersUsedAgainAreNotSettled(t *testing.T) {
-	mem := closed(t, 5)
-	s := open(t, options(mem))
+	mem := newMem()
+	o := options(mem)
+	o.Durability = slot.Memory // nothing is known to be on the device
+	s := open(t, o)
+	fill(t, s, 0, 5, 100)
 	do(t, s.Settle(4, 1, slot.Acked))
 	do(t, s.Close())
 	edit(t, mem, "sf-initial.sfa", func(b []byte) []byte { clear(b[24+2*108:]); return b })
@@ -271,7 +274,9 @@ func TestSummaryIsBoundToItsSegment(t *testing.T) {
 // summary then stands behind the old one in the table.
 func TestSummaryDoesNotOutliveTheGrowthOfItsSegment(t *testing.T) {
 	mem := newMem()
-	s := open(t, options(mem))
+	o := options(mem)
+	o.Durability = slot.Memory // nothing is known to be on the device
+	s := open(t, o)
 	fill(t, s, 0, 9, 1000)
 	settle(t, s, 0, 3)
 	fill(t, s, 9, 13, 1000)

@@ -19,6 +19,8 @@ type Recovered struct {
 	LedgerMoved int64
 	// Quarantined are files without a whole frame, under their new names.
 	Quarantined []string
+	// Incidents were found; those that were told by an earlier run are not counted.
+	Incidents int64
 }
 
 // Stats is a snapshot of a slot. Rows: Accepted = Pending + Acked + DeadLettered
@@ -46,7 +48,9 @@ type Stats struct {
 	// OldestPublished is the same as the clock gave it, with its monotonic reading:
 	// ages must not follow a clock that jumps. Zero for a frame from before.
 	OldestPublished time.Time
-	Recovered       Recovered
+	// Incidents were found since the slot was opened, recovery included; see Incident.
+	Incidents int64
+	Recovered Recovered
 }
 
 // Stats returns a snapshot. It does no I/O.
@@ -57,6 +61,7 @@ func (s *Slot) Stats() Stats {
 	st.PendingBytes, st.Segments, st.SegmentBytes = s.pendingBytes, len(s.segs), s.account.bytes()
 	st.AppendedBytes, st.SettledBytes = s.appendedBytes, s.foundBytes+s.appendedBytes-s.pendingBytes
 	st.MaxBytes, st.Full, st.Recovered = s.o.Budget.max, s.full, s.recovered
+	st.Incidents = s.incidents
 	if g := s.find(s.watermark + 1); g != nil {
 		st.OldestPendingTime, st.HasOldest = g.min, g.ok
 		if at, ok := s.arrivals.of(s.watermark + 1); ok {

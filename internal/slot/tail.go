@@ -114,13 +114,31 @@ func (s *Slot) discard(sp spare) error {
 	return s.remove(sp.seg)
 }
 
-// remove unlinks the file of a segment. Until that is done it counts.
+// remove unlinks the file of a segment, or sets it aside, durably, if it has lost
+// rows. Until that is done it counts.
 func (s *Slot) remove(g *segment) error {
-	if err := removeFile(s.o.FS, s.path(g.name)); err != nil {
+	s.mu.Lock()
+	wounded := g.wounded
+	s.mu.Unlock()
+	if err := s.removeName(g.name, wounded); err != nil {
 		return err
 	}
 	s.letGo(g, 0)
 	return nil
+}
+
+func (s *Slot) removeName(name string, wounded bool) error {
+	if !wounded {
+		return removeFile(s.o.FS, s.path(name))
+	}
+	to, err := s.asideFor(name)
+	if err == nil {
+		err = ignoreMissing(s.o.FS.Rename(s.path(name), s.path(to)))
+	}
+	if err != nil {
+		return err
+	}
+	return s.syncDir()
 }
 
 // removeOrNote is remove for what nobody will ask for again: sweep tries once
@@ -161,20 +179,20 @@ func (s *Slot) letGo(g *segment, size int64) {
 // summarize writes the summary of a sealed segment, unless it has one. Without
 // one, it is scanned at the next open.
 func (s *Slot) summarize(g *segment) {
-	if entry := s.takeEntry(g); entry >= 0 {
-		_ = s.settler.state.summarize(entry, g)
+	if entry, copied := s.takeEntry(g); entry >= 0 {
+		_ = s.settler.state.summarize(entry, &copied)
 	}
 }
 
 // takeEntry gives a segment of the chain an entry of the table, or -1.
-func (s *Slot) takeEntry(g *segment) int {
+func (s *Slot) takeEntry(g *segment) (entry int, copied segment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := len(s.entries)
 	if n == 0 || g.entry >= 0 || g.frames == 0 || s.find(g.base) != g {
-		return -1
+		return -1, segment{}
 	}
 	g.entry = s.entries[n-1]
 	s.entries = s.entries[:n-1]
-	return g.entry
+	return g.entry, *g
 }
