@@ -140,13 +140,14 @@ func (r *recovery) settledRows(p *progress) (int64, error) {
 	for _, g := range r.chain {
 		some, all := p.touches(g)
 		if all {
+			g.gone = g.rows
 			sum.rows += g.rows
 			continue
 		}
 		if !some {
 			continue
 		}
-		fsn := g.base
+		fsn, before := g.base, sum.rows
 		_, err := r.visit(g, func(rec record) {
 			if p.covers(fsn) {
 				sum.count(rec.payload, r.o.Inspect)
@@ -156,6 +157,7 @@ func (r *recovery) settledRows(p *progress) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
+		g.gone = sum.rows - before
 	}
 	return sum.rows, nil
 }

@@ -67,7 +67,8 @@ type segment struct {
 	size     int64 // of the file
 	held     int64 // of it, what counts in the budget
 	firstCRC uint32
-	entry    int // in the summary table; -1 for none
+	entry    int   // in the summary table; -1 for none
+	gone     int64 // of its rows, those that are settled
 }
 
 // next is the FSN behind the last frame.

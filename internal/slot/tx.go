@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
@@ -202,8 +203,16 @@ func (s *Slot) takeRoom(n int) (*FullError, <-chan struct{}) {
 }
 
 func (s *Slot) awaitRoom(ctx context.Context, full *FullError, room <-chan struct{}) error {
+	var look <-chan time.Time
+	if full.LowSpace { // others may free it, without a word
+		timer := time.NewTimer(spaceAge)
+		defer timer.Stop()
+		look = timer.C
+	}
 	select {
 	case <-room:
+		return nil
+	case <-look:
 		return nil
 	case <-s.done:
 		return ErrClosed
