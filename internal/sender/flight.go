@@ -120,6 +120,10 @@ func (f *flight) serve(ctx context.Context) error {
 		case <-f.s.parking.due():
 			f.s.parking.heard()
 			f.again = true
+		case w := <-f.s.wishes:
+			if err := f.hear(w); err != nil {
+				return err
+			}
 		case <-f.recycle: // heeded above, whatever else there is to do
 		case <-ctx.Done():
 			return ctx.Err()

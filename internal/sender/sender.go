@@ -103,8 +103,9 @@ type Sender struct {
 	proved  bool            // the server took something from this sender
 	unnoted bool            // the last progress could not be noted
 	ungroup bool            // the next group is too large for any connection
+	giveaway
 
-	// mu guards what follows. Nothing that can block runs while it is held.
+	// mu guards what follows, and hurry. Nothing that can block runs while it is held.
 	mu      sync.Mutex
 	state   State
 	settled chan struct{} // closed and replaced whenever frames are settled
@@ -114,7 +115,7 @@ type Sender struct {
 // Start begins to forward.
 func Start(cfg Config) *Sender {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Sender{cfg: cfg, cancel: cancel, done: make(chan struct{}), settled: make(chan struct{})}
+	s := &Sender{cfg: cfg, cancel: cancel, done: make(chan struct{}), settled: make(chan struct{}), giveaway: newGiveaway()}
 	if s.cfg.Log == nil {
 		s.cfg.Log = slog.New(slog.DiscardHandler)
 	}
