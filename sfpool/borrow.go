@@ -265,6 +265,7 @@ func (m *member) end() (e ending) {
 // is proven released.
 func (p *Pool) closeMember(m *member) {
 	e := m.end()
+	p.auditSlot(m)
 	p.mu.Lock()
 	defer p.unlock()
 	p.noteEnding(m, e)

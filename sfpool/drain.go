@@ -187,6 +187,7 @@ func (p *Pool) drainAdopted(name string, d delegate) (end outcome, err error) {
 		progress := d.progress()
 		v := d.view()
 		p.orphanPending(name, v.Pending)
+		p.fitOrphan(name, d)
 		if v.PendingFrames != last {
 			last, since = v.PendingFrames, time.Now()
 		}

@@ -35,6 +35,9 @@ func (p *Pool) probe(ctx context.Context) error {
 	}
 	total, err := p.cfg.maxTotal()
 	p.budget = slot.NewBudget(total)
+	if p.cfg.MinFreeSpace != (FreeSpace{}) && !p.cfg.inRAM() {
+		p.budget.KeepFree(func() (total, free int64, err error) { return p.cfg.FS.Space(p.cfg.Dir) }, p.cfg.MinFreeSpace.of)
+	}
 	return err
 }
 
@@ -122,6 +125,9 @@ func openSlot(p *Pool, index int) (delegate, error) {
 	}
 	return p.takeOn(s, func() error {
 		p.sayRecovered(s, name)
+		if len(s.Stats().Recovered.Quarantined) > 0 {
+			p.noteSetAside()
+		}
 		return p.retarget(s, name)
 	})
 }
@@ -156,7 +162,7 @@ func (p *Pool) holdsOthersRows(name string) error {
 func (p *Pool) slotOptions(name string) slot.Options {
 	return slot.Options{
 		FS: p.cfg.FS, Dir: p.path(name), SegmentBytes: p.cfg.MaxSegmentBytes,
-		Durability: p.cfg.Durability, SyncInterval: p.cfg.SyncInterval,
+		Durability: p.cfg.Durability, SyncInterval: p.cfg.SyncInterval, Now: p.cfg.Now,
 	}
 }
 

@@ -30,8 +30,12 @@ type Pool struct {
 	voice        *sender.Voice
 	budget       *slot.Budget
 	letters      *deadletter.File // nil in RAM mode
-	deadLettered atomic.Int64
-	sayDropped   sync.Once    // that there is no file for dead letters
+	deadLettered atomic.Int64 // rows that were rejected
+	losses       losses
+	pace         pace
+	clock        clock         // the housekeeper's own
+	evicting     chan struct{} // has room for who drops rows to make room
+	sayDropped   sync.Once     // that there is no file for dead letters
 	unlockPool   func() error // nil in RAM mode
 
 	probing   sync.Mutex    // one look at the lock of another pool at a time
@@ -65,6 +69,10 @@ type Pool struct {
 	refillErr string   // that was logged last
 	recovery  recovery
 	orphans   orphanage
+
+	setAsideDue   bool  // files were quarantined, or may have been by earlier runs
+	unquarantined int64 // of these files, those that were removed again
+	violations    int64 // of ledgers
 }
 
 // parts are what tests replace: how a slot of ours is opened, and an orphan.
@@ -109,7 +117,8 @@ func newPool(cfg Config, with parts) *Pool {
 		cfg: cfg, parts: with, voice: sender.NewVoice(cfg.Logger),
 		closing: make(chan struct{}), lastCall: make(chan struct{}), wake: make(chan struct{}, 1), starve: make(chan struct{}, 1),
 		shut: make(chan struct{}), changed: make(chan struct{}), places: make([]place, cfg.MaxSenders),
-		backlog: !cfg.inRAM(),
+		backlog: !cfg.inRAM(), setAsideDue: !cfg.inRAM(),
+		losses: losses{log: cfg.Logger}, clock: clock{now: cfg.Now}, evicting: make(chan struct{}, 1),
 		orphans: orphanage{opened: time.Now(), known: map[string]*orphan{}, look: !cfg.inRAM()},
 	}
 	for i := range p.places {
@@ -348,10 +357,16 @@ func (p *Pool) sayOpen() {
 	if !ok {
 		promise = fmt.Sprintf("rows are synced every %s or 4 MiB: a power cut loses at most that", p.cfg.SyncInterval)
 	}
-	p.cfg.Logger.Info("store open", "sf_dir", p.cfg.Dir, "sender_id", p.cfg.SenderID, "slots", len(p.places),
+	p.findPace()
+	st := p.Stats()
+	args := []any{"sf_dir", p.cfg.Dir, "sender_id", p.cfg.SenderID, "slots", len(p.places),
 		"durability", p.cfg.Durability.String(), "promise", promise,
-		"sf_max_total_bytes", p.budget.Max(),
-		"pending_rows_in_open_slots", p.Stats().Pending, "slots_to_recover", p.toRecover())
+		"sf_max_total_bytes", st.MaxBytes, "sf_full", p.cfg.Full.String(), "sf_min_free_space", p.cfg.MinFreeSpace.String(),
+		"pending_rows_in_open_slots", st.Pending, "slots_to_recover", p.toRecover()}
+	if st.Lasts > 0 {
+		args = append(args, "lasts_hours", inHours(st.Lasts))
+	}
+	p.cfg.Logger.Info("store open", args...)
 }
 
 // toRecover counts the slots of ours that are not open and hold frames, or might.

@@ -143,14 +143,29 @@ func (s *Slot) bookHere(list []Share) error {
 	return nil
 }
 
-// Audit returns how many rows are pending: as the ledger has it, and as the
-// segments have it, less what of them was settled. A difference is a bug, or rows
-// that nobody could count. It does no I/O, and works on a closed slot too.
-func (s *Slot) Audit() (ledger, counted int64) {
+// Audit is an independent count of what is pending in a slot.
+type Audit struct {
+	Ledger  int64 // rows pending as the ledger has it
+	Counted int64 // as the segments have it, less what of them was settled
+	// Bytes are those of all frames in the segments, MinTime and MaxTime the times of
+	// their rows, microseconds since 1970, if HasTime.
+	Bytes            int64
+	MinTime, MaxTime int64
+	HasTime          bool
+}
+
+// Audit counts. A difference between Ledger and Counted is a bug, or rows that
+// nobody could count. It does no I/O, and works on a closed slot too.
+func (s *Slot) Audit() Audit {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	a := Audit{Ledger: s.ledger.pending()}
+	var times span
 	for _, g := range s.segs {
-		counted += g.rows - g.gone
+		a.Counted += g.rows - g.gone
+		a.Bytes += g.end - headerSize
+		times.add(g.span)
 	}
-	return s.ledger.pending(), counted
+	a.MinTime, a.MaxTime, a.HasTime = times.min, times.max, times.ok
+	return a
 }

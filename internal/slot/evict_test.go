@@ -92,8 +92,8 @@ func TestRowsThatAreSettledAreNotEvicted(t *testing.T) {
 // audited fails the test unless ledger and segments agree.
 func audited(t testing.TB, s *slot.Slot) {
 	t.Helper()
-	if ledger, counted := s.Audit(); ledger != counted {
-		t.Errorf("the ledger has %d rows pending, the segments %d", ledger, counted)
+	if a := s.Audit(); a.Ledger != a.Counted {
+		t.Errorf("the ledger has %d rows pending, the segments %d", a.Ledger, a.Counted)
 	}
 }
 
@@ -262,8 +262,8 @@ func TestTheAuditFindsRowsThatWereSettledWithAWrongNumber(t *testing.T) {
 		mustStore(t, s, frame(id, 2, 1000))
 	}
 	settle(t, s, 0, 4) // as one row each
-	if ledger, counted := s.Audit(); ledger == counted {
-		t.Errorf("%d and %d", ledger, counted)
+	if a := s.Audit(); a.Ledger == a.Counted {
+		t.Errorf("%+v", a)
 	}
 }
 
@@ -384,8 +384,8 @@ func addsUp(state *vfstest.Mem) error {
 	}
 	defer s.Close()
 	st := s.Stats()
-	if ledger, counted := s.Audit(); ledger != counted || st.Accepted != st.Pending+st.Acked+st.Evicted {
-		return fmt.Errorf("ledger %d, counted %d, %+v", ledger, counted, st)
+	if a := s.Audit(); a.Ledger != a.Counted || st.Accepted != st.Pending+st.Acked+st.Evicted {
+		return fmt.Errorf("%+v, %+v", a, st)
 	}
 	list, err := readAll(s.NewCursor())
 	if int64(len(list)) != st.Pending {

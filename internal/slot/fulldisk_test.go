@@ -118,8 +118,8 @@ func goesOn(s *slot.Slot, w *world) error {
 	if st.Accepted != st.Pending+st.Acked+st.Evicted {
 		return fmt.Errorf("ledger does not balance: %+v", st)
 	}
-	if ledger, counted := s.Audit(); ledger != counted {
-		return fmt.Errorf("%d rows pending by the ledger, %d by the segments", ledger, counted)
+	if a := s.Audit(); a.Ledger != a.Counted {
+		return fmt.Errorf("%d rows pending by the ledger, %d by the segments", a.Ledger, a.Counted)
 	}
 	list, err := readAll(s.NewCursor())
 	return errors.Join(err, w.judge(list))

@@ -53,6 +53,17 @@ type part struct {
 // open at a time, the others wait here; for an instant they also wait for a slot
 // that takes the spare of this one.
 func (s *Slot) Reserve(ctx context.Context, frames []int) (*Tx, error) {
+	return s.reserve(ctx, frames, true)
+}
+
+// ReserveNow is Reserve for who can make room itself: it waits for another append
+// to end, but where there is no room it fails at once, with a *FullError that has
+// no cause.
+func (s *Slot) ReserveNow(ctx context.Context, frames []int) (*Tx, error) {
+	return s.reserve(ctx, frames, false)
+}
+
+func (s *Slot) reserve(ctx context.Context, frames []int, wait bool) (*Tx, error) {
 	for _, n := range frames {
 		if n <= 0 || int64(n) > s.o.SegmentBytes-SegmentOverhead {
 			return nil, fmt.Errorf("%w: %d bytes, allowed are 1 to %d", ErrFrameTooLarge, n, s.o.SegmentBytes-SegmentOverhead)
@@ -80,6 +91,9 @@ func (s *Slot) Reserve(ctx context.Context, frames []int) (*Tx, error) {
 		// spare that is not enough goes to one for whom it is, who found us busy.
 		if s.trimAgain() || s.account.reclaim() || s.yield() {
 			continue
+		}
+		if !wait {
+			return nil, full
 		}
 		if err := s.awaitRoom(ctx, full, room); err != nil {
 			return nil, err
