@@ -231,6 +231,7 @@ func (p *Pool) enlist(m *member) {
 	pl := &p.places[m.index]
 	pl.succeed()
 	pl.member, pl.ailing, pl.said = m, nil, false
+	p.nudge() // it may have rows that get old
 	if p.closed {
 		p.retire(m)
 		return

@@ -30,13 +30,13 @@ type Pool struct {
 	voice        *sender.Voice
 	budget       *slot.Budget
 	letters      *deadletter.File // nil in RAM mode
-	deadLettered atomic.Int64 // rows that were rejected
+	deadLettered atomic.Int64     // rows that were rejected
 	losses       losses
 	pace         pace
 	clock        clock         // the housekeeper's own
 	evicting     chan struct{} // has room for who drops rows to make room
 	sayDropped   sync.Once     // that there is no file for dead letters
-	unlockPool   func() error // nil in RAM mode
+	unlockPool   func() error  // nil in RAM mode
 
 	probing   sync.Mutex    // one look at the lock of another pool at a time
 	closing   chan struct{} // closed when Close begins

@@ -79,11 +79,12 @@ func (a *arrivals) before(last FSN) (seen time.Time, ok bool) {
 	for n > 0 && a.runs[n-1].from > last {
 		n--
 	}
-	switch {
-	case n == 0:
+	if n == 0 {
 		return time.Time{}, false
-	case n < len(a.runs):
-		return a.runs[n].seen, true
 	}
-	return a.runs[n-1].seen.Add(a.step), true
+	seen = a.runs[n-1].seen.Add(a.step)
+	if n < len(a.runs) && a.runs[n].seen.Before(seen) {
+		seen = a.runs[n].seen
+	}
+	return seen, true
 }

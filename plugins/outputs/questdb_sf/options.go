@@ -29,11 +29,17 @@ type Options struct {
 	SFDurability      string          `toml:"sf_durability"`
 	SFSyncInterval    config.Duration `toml:"sf_sync_interval"`
 	SFMaxTotalBytes   config.Size     `toml:"sf_max_total_bytes"`
+	SFMinFreeSpace    string          `toml:"sf_min_free_space"`
+	SFFull            string          `toml:"sf_full"`
+	SFMaxAge          config.Duration `toml:"sf_max_age"`
 	SFMaxSegmentBytes config.Size     `toml:"sf_max_segment_bytes"`
 	SFAppendDeadline  config.Duration `toml:"sf_append_deadline"`
-	DrainOrphans      bool            `toml:"drain_orphans"`
-	LockTimeout       config.Duration `toml:"lock_timeout"`
-	SFDestination     string          `toml:"sf_destination"`
+	// QuarantineMaxBytes and OrphansMaxBytes of 0 are no cap.
+	QuarantineMaxBytes config.Size     `toml:"quarantine_max_bytes"`
+	OrphansMaxBytes    config.Size     `toml:"orphans_max_bytes"`
+	DrainOrphans       bool            `toml:"drain_orphans"`
+	LockTimeout        config.Duration `toml:"lock_timeout"`
+	SFDestination      string          `toml:"sf_destination"`
 
 	Transport               string          `toml:"transport"`
 	SenderPoolMax           int             `toml:"sender_pool_max"`
@@ -82,7 +88,10 @@ func New() *Output {
 		RAMMaxBytes:             32 << 20,
 		SFDurability:            "flush",
 		SFSyncInterval:          config.Duration(time.Second),
+		SFMinFreeSpace:          "5%",
+		SFFull:                  "drop_oldest",
 		SFMaxSegmentBytes:       1 << 20,
+		QuarantineMaxBytes:      256 << 20,
 		SFAppendDeadline:        config.Duration(2 * time.Second),
 		DrainOrphans:            true,
 		LockTimeout:             config.Duration(10 * time.Second),

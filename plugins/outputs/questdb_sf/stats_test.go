@@ -92,7 +92,7 @@ func TestWhatTheMappingHadToAlterIsShownOncePerBatch(t *testing.T) {
 }
 
 func TestABatchThatIsTriedAgainCountsOnce(t *testing.T) {
-	o := output(t, dead(t.TempDir(), tiny[:5]...))
+	o := output(t, dead(t.TempDir(), tiny[:7]...))
 	ro := running(t, o, "memory")
 	m := wide(1)
 	m.AddField("u", uint64(math.MaxUint64))
