@@ -134,8 +134,11 @@ func (p *progress) touches(g *segment) (some, all bool) {
 }
 
 // settledRows counts the rows on disk that are settled already. It reads the
-// few segments of which only a part is.
+// few segments of which only a part is, unless the ledger of a clean close tells.
 func (r *recovery) settledRows(p *progress) (int64, error) {
+	if n, ok := r.settledByLedger(p); ok {
+		return n, nil
+	}
 	var sum extent
 	for _, g := range r.chain {
 		some, all := p.touches(g)
