@@ -116,6 +116,9 @@ func (p *Pool) evictOldest(ctx context.Context, full *slot.FullError) (made bool
 	}
 	e, err := p.evict(ctx, m, c.Last)
 	p.losses.note(lostOldest, limitOf(full), e)
+	if errors.Is(err, slot.ErrClosed) {
+		err = nil // its sender was closed meanwhile: another one has the oldest now
+	}
 	return true, err
 }
 

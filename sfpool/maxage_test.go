@@ -31,6 +31,24 @@ func aging(t *testing.T, b *bed, srv *server) (*Pool, *wall, Config) {
 	return srv.open(t, cfg), w, cfg
 }
 
+// aged is such a pool with 20 rows of an earlier run, of which only the clock on the
+// wall can tell how old they are; at its start that shows now.
+func aged(t *testing.T, b *bed, now time.Time) (_ *Pool, _ *wall, done func()) {
+	t.Helper()
+	srv := &server{down: true}
+	p, _, cfg := aging(t, b, srv)
+	s := b.take(p, 1)[0]
+	flushRows(t, p, 0, 20, s)
+	s.Return()
+	if err := p.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	w := &wall{}
+	w.set(now)
+	p = srv.open(t, w.config(cfg))
+	return p, w, b.take(p, 1)[0].Return
+}
+
 func TestRowsOlderThanTheirAgeAreDroppedBySegments(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
@@ -58,19 +76,8 @@ func TestRowsOlderThanTheirAgeAreDroppedBySegments(t *testing.T) {
 func TestAJumpOfTheClockDropsNothingUntilItIsConfirmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
-		srv := &server{down: true}
-		p, _, cfg := aging(t, b, srv)
-		s := b.take(p, 1)[0]
-		flushRows(t, p, 0, 20, s)
-		s.Return()
-		if err := p.Close(context.Background()); err != nil {
-			t.Fatal(err)
-		}
-		w := &wall{}
-		w.set(today())
-		p = srv.open(t, w.config(cfg)) // what is there is known by the clock on the wall only
-		s = b.take(p, 1)[0]
-		defer s.Return()
+		p, w, done := aged(t, b, today())
+		defer done()
 		time.Sleep(time.Minute)
 		w.jump(365 * 24 * time.Hour)
 		time.Sleep(59 * time.Minute)
@@ -97,19 +104,8 @@ func TestAJumpOfTheClockDropsNothingUntilItIsConfirmed(t *testing.T) {
 func TestAClockThatIsNotSetDropsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
-		srv := &server{down: true}
-		p, _, cfg := aging(t, b, srv)
-		s := b.take(p, 1)[0]
-		flushRows(t, p, 0, 20, s)
-		s.Return()
-		if err := p.Close(context.Background()); err != nil {
-			t.Fatal(err)
-		}
-		w := &wall{}
-		w.set(time.Unix(0, 0)) // a box without a battery
-		p = srv.open(t, w.config(cfg))
-		s = b.take(p, 1)[0]
-		defer s.Return()
+		p, w, done := aged(t, b, time.Unix(0, 0)) // a box without a battery
+		defer done()
 		time.Sleep(100 * time.Hour)
 		if st := adds(t, p); st.Evicted != 0 || b.log.count("is not set") != 1 {
 			t.Fatalf("%+v\n%s", st, b.log.String())

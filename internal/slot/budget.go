@@ -83,6 +83,7 @@ func (a *account) add(n int64) {
 func (a *account) book(n int64) {
 	a.used += n
 	a.b.used += n
+	a.b.space.taken.Add(max(0, n))
 	if n < 0 {
 		a.b.space.stale.Store(true)
 		a.b.room.ring()

@@ -17,7 +17,8 @@ const spaceAge = time.Second
 type space struct {
 	look  func() (total, free int64, err error)
 	keep  func(total int64) int64
-	stale atomic.Bool // files were unlinked since the last look
+	stale atomic.Bool  // files were unlinked since the last look
+	taken atomic.Int64 // bytes of files that are to be made since then
 
 	// mu guards what follows, and is held while the disk is asked.
 	mu          sync.Mutex
@@ -45,14 +46,11 @@ func (s *space) low(add int64) (low bool, free, keep int64) {
 		var err error
 		s.total, s.free, err = s.look()
 		s.at, s.unknown = time.Now(), err != nil
+		s.taken.Store(0)
 	}
 	if s.unknown {
 		return false, 0, 0
 	}
-	free, keep = s.free, s.keep(s.total)
-	if free-add < keep {
-		return true, free, keep
-	}
-	s.free -= add // until the next look: they are likely to be made
-	return false, free, keep
+	free, keep = s.free-s.taken.Load(), s.keep(s.total)
+	return free-add < keep, free, keep
 }
