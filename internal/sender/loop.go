@@ -58,6 +58,7 @@ func (s *Sender) awaitFrames(ctx context.Context) bool {
 			s.showHeld()
 			s.setHeld(nil)
 		case s.resting:
+			s.parking.arm() // a connection may have ended in the moment of a try
 			changed = s.wake
 		default:
 			return true
