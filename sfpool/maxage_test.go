@@ -78,9 +78,9 @@ func TestAJumpOfTheClockDropsNothingUntilItIsConfirmed(t *testing.T) {
 		b := newBed(t)
 		p, w, done := aged(t, b, today())
 		defer done()
-		time.Sleep(time.Minute)
+		time.Sleep(90 * time.Second) // not in the moment of a look
 		w.jump(365 * 24 * time.Hour)
-		time.Sleep(59 * time.Minute)
+		time.Sleep(58 * time.Minute)
 		if st := adds(t, p); st.Evicted != 0 || b.log.count("the clock has jumped") != 1 {
 			t.Fatalf("%+v\n%s", st, b.log.String())
 		}
@@ -90,11 +90,11 @@ func TestAJumpOfTheClockDropsNothingUntilItIsConfirmed(t *testing.T) {
 			t.Fatalf("%+v\n%s", st, b.log.String())
 		}
 		w.jump(48 * time.Hour)
-		time.Sleep(59 * time.Minute)
+		time.Sleep(58 * time.Minute)
 		if st := adds(t, p); st.Evicted != 0 || b.log.count("the clock has jumped") != 2 {
 			t.Fatalf("%+v\n%s", st, b.log.String())
 		}
-		time.Sleep(3 * time.Minute)
+		time.Sleep(4 * time.Minute)
 		if st := adds(t, p); st.Evicted != 14 || b.log.count("the clock is believed again") != 2 {
 			t.Errorf("confirmed: %+v\n%s", st, b.log.String())
 		}
