@@ -34,6 +34,14 @@ func (p *Pool) noteSetAside() {
 	p.nudge()
 }
 
+// heedSetAside is noteSetAside for a slot where files were set aside when it was
+// opened.
+func (p *Pool) heedSetAside(s store) {
+	if len(s.Stats().Recovered.Quarantined) > 0 {
+		p.noteSetAside()
+	}
+}
+
 // capQuarantine removes quarantined files beyond QuarantineMaxBytes, the oldest
 // first. It looks at the start, and when something was set aside since.
 func (p *Pool) capQuarantine() {

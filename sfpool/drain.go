@@ -279,6 +279,7 @@ func adoptSlot(p *Pool, name string) (delegate, error) {
 			return err
 		}
 		p.sayUnfinished(s, name)
+		p.heedSetAside(s)
 		return p.checkTarget(s, name)
 	})
 }

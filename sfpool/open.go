@@ -125,9 +125,7 @@ func openSlot(p *Pool, index int) (delegate, error) {
 	}
 	return p.takeOn(s, func() error {
 		p.sayRecovered(s, name)
-		if len(s.Stats().Recovered.Quarantined) > 0 {
-			p.noteSetAside()
-		}
+		p.heedSetAside(s)
 		return p.retarget(s, name)
 	})
 }
