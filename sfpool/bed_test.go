@@ -123,7 +123,7 @@ type fake struct {
 	index int
 }
 
-func (f *fake) reserve(context.Context, []int) (tx, error) {
+func (f *fake) reserve(context.Context, []int, bool) (tx, error) {
 	if err := f.bed.hook("reserve", f.index); err != nil {
 		return nil, err
 	}
@@ -332,3 +332,15 @@ func (b *bed) connect(index int, s sender.State) {
 	defer b.mu.Unlock()
 	b.conns[index] = s
 }
+
+func (f *fake) oldest() (slot.Candidate, bool) { return slot.Candidate{}, false }
+
+func (f *fake) age(time.Time) (time.Duration, slot.FSN, bool) { return 0, 0, false }
+
+func (f *fake) giveUp(context.Context, slot.FSN) (slot.Eviction, error) {
+	return slot.Eviction{}, f.bed.hook("giveUp", f.index)
+}
+
+func (f *fake) book(...slot.Share) error { return f.bed.hook("book", f.index) }
+
+func (f *fake) audit() (slot.Audit, bool) { return slot.Audit{}, false }

@@ -235,6 +235,7 @@ func (p *Pool) enlist(m *member) {
 	pl := &p.places[m.index]
 	pl.succeed()
 	pl.member, pl.ailing, pl.said = m, nil, false
+	p.nudge() // it may have rows that get old
 	if p.closed {
 		p.retire(m)
 		return
@@ -269,6 +270,7 @@ func (m *member) end() (e ending) {
 // is proven released.
 func (p *Pool) closeMember(m *member) {
 	e := m.end()
+	p.auditSlot(m)
 	p.mu.Lock()
 	defer p.unlock()
 	p.noteEnding(m, e)

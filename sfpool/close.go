@@ -39,6 +39,7 @@ func (p *Pool) close(ctx context.Context) error {
 	p.gather(ctx)
 	p.drain(ctx)
 	err := p.retireAll()
+	p.losses.tellDue(true)
 	if l, ok := p.link.(*link.Link); ok {
 		l.CloseIdle() // of questions about tables
 	}

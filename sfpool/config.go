@@ -109,17 +109,32 @@ type Config struct {
 	// MaxSegmentBytes is the size of one preallocated segment file, and the
 	// limit of a frame. Default 1 MiB.
 	MaxSegmentBytes int64
-	// MaxTotalBytes caps the segment files of all open slots together, at least
-	// two segments; each open slot may have two whatever the cap. Orphans that are
-	// being drained do not count. Default: the smaller of 1 GiB
-	// and a tenth of the filesystem; 128 MiB in RAM.
+	// MaxTotalBytes caps the segment files of all open slots together, at least two
+	// segments for each of MaxSenders: so many each may have. Orphans that are being
+	// drained do not count. Default: the smaller of 1 GiB and a tenth of the
+	// filesystem, but not less than that; 128 MiB in RAM, where two segments will do.
 	MaxTotalBytes int64
 	// DeadLetterMaxBytes caps the files of dead letters together, at least 512 KiB:
 	// the oldest go, and those that may still be delivered last. Default 64 MiB.
 	DeadLetterMaxBytes int64
+	// MinFreeSpace is what the store leaves free of its filesystem. Where it would
+	// take from that, the store is full, as with MaxTotalBytes. Default: nothing.
+	MinFreeSpace FreeSpace
+	// Full says what gives way when the store is full. Default FullBlock.
+	Full Full
 	// AppendDeadline is the longest wait for room in a Flush, which the context
 	// of the Flush may shorten. Default 30s.
 	AppendDeadline time.Duration
+	// MaxAge drops rows that are stored longer and not acked: whole segments, when
+	// the last row in them is that old. Default: never.
+	MaxAge time.Duration
+	// QuarantineMaxBytes caps what was quarantined in the slots; the oldest files
+	// beyond it are removed. Default 256 MiB, negative for no cap.
+	QuarantineMaxBytes int64
+	// OrphansMaxBytes caps the segment files of orphans: of those that are drained,
+	// the oldest segments are dropped until all fit. Default: no cap; then a backlog
+	// larger than MaxTotalBytes is logged once.
+	OrphansMaxBytes int64
 
 	// Transport defaults to Auto.
 	Transport Transport
@@ -189,6 +204,8 @@ type Config struct {
 	// MountPoint must be mounted for Dir to be used, besides what /etc/fstab lists:
 	// see Pool.MountPoint. Default "", none.
 	MountPoint string
+	// Now is the clock on the wall; tests replace it. Default time.Now.
+	Now func() time.Time
 }
 
 var (
@@ -211,8 +228,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("sender_id %q: the ending %q is that of slots that were renamed", c.SenderID, importedSuffix)
 	case c.MaxSegmentBytes < minSegmentBytes || c.MaxSegmentBytes > maxSegmentBytes:
 		return fmt.Errorf("sf_max_segment_bytes %d: from %d to %d", c.MaxSegmentBytes, minSegmentBytes, maxSegmentBytes)
-	case c.MaxTotalBytes != 0 && c.MaxTotalBytes < 2*c.MaxSegmentBytes:
-		return fmt.Errorf("sf_max_total_bytes %d: at least two segments, %d", c.MaxTotalBytes, 2*c.MaxSegmentBytes)
+	case c.MaxTotalBytes != 0 && c.MaxTotalBytes < c.leastTotal():
+		return fmt.Errorf("sf_max_total_bytes %d: at least two segments for each slot, %d", c.MaxTotalBytes, c.leastTotal())
 	case c.DeadLetterMaxBytes < deadletter.MinBytes:
 		return fmt.Errorf("dead_letter_max_bytes %d: at least %d", c.DeadLetterMaxBytes, deadletter.MinBytes)
 	case c.SyncInterval < 0 || c.InitialBackoff < 0 || c.ConnectTimeout < 0 || c.RequestTimeout < 0:
@@ -227,6 +244,12 @@ func (c Config) Validate() error {
 		return errors.New("a negative duration: acquire_timeout, sf_append_deadline, housekeeper_interval or lock_timeout")
 	case c.MaxFrameRejections < 0:
 		return fmt.Errorf("max_frame_rejections %d: at least 1, or 0 for the default", c.MaxFrameRejections)
+	case c.Full < FullBlock || c.Full > FullDropNewest:
+		return fmt.Errorf("%s is unknown: use drop_oldest, drop_newest or block", c.Full)
+	case c.MaxAge < 0 || c.OrphansMaxBytes < 0:
+		return fmt.Errorf("sf_max_age %s or orphans_max_bytes %d is negative: use 0 or more", c.MaxAge, c.OrphansMaxBytes)
+	case c.MinFreeSpace.validate() != nil:
+		return c.MinFreeSpace.validate()
 	case c.MaxBackgroundDrainers < 0:
 		return fmt.Errorf("max_background_drainers %d: at least 1", c.MaxBackgroundDrainers)
 	case c.Destination != "" && !label.MatchString(c.Destination):
@@ -260,6 +283,8 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.MaxBackgroundDrainers, 4)
 	setDefault(&c.LockTimeout, 10*time.Second)
 	setDefault(&c.AppendDeadline, 30*time.Second)
+	setDefault(&c.Full, FullBlock)
+	setDefault(&c.QuarantineMaxBytes, defaultQuarantine)
 	setDefault(&c.Durability, DurabilityPeriodic)
 	setDefault(&c.SyncInterval, time.Second)
 	setDefault(&c.MaxSegmentBytes, defaultSegment)
@@ -288,6 +313,9 @@ func (c Config) withDefaults() Config {
 	if c.FS == nil {
 		c.FS = vfs.OS
 	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	return c
 }
 
@@ -308,19 +336,29 @@ func (c Config) maxTotal() (int64, error) {
 	case c.MaxTotalBytes != 0:
 		return c.MaxTotalBytes, nil
 	case c.inRAM():
-		return max(2*c.MaxSegmentBytes, defaultRAM), nil
+		return max(c.leastTotal(), defaultRAM), nil
 	}
 	size, _, err := c.FS.Space(c.Dir)
 	if err != nil {
 		return 0, fmt.Errorf("size of the filesystem of %s: %w", c.Dir, err)
 	}
-	return max(2*c.MaxSegmentBytes, min(defaultTotal, size/10)), nil
+	return max(c.leastTotal(), min(defaultTotal, size/10)), nil
+}
+
+// leastTotal returns what the slots may have whatever the cap.
+func (c Config) leastTotal() int64 {
+	if c.inRAM() {
+		return 2 * c.MaxSegmentBytes
+	}
+	return 2 * c.MaxSegmentBytes * int64(c.MaxSenders)
 }
 
 const (
 	defaultSegment = 1 << 20
 	defaultTotal   = 1 << 30
 	defaultRAM     = 128 << 20
+
+	defaultQuarantine = 256 << 20
 )
 
 func setDefault[T comparable](v *T, def T) {

@@ -54,6 +54,11 @@ import (
 //	sf_max_segment_bytes (sf_max_bytes)  MaxSegmentBytes, 0 for the default
 //	sf_max_total_bytes                MaxTotalBytes
 //	dead_letter_max_bytes             DeadLetterMaxBytes (ours); needs sf_dir
+//	sf_full                           Full: block, drop_oldest, drop_newest (ours)
+//	sf_min_free_space                 MinFreeSpace, as 5% or 1g (ours)
+//	sf_max_age_millis                 MaxAge, 0 for never (ours)
+//	quarantine_max_bytes              QuarantineMaxBytes, 0 for no cap (ours)
+//	orphans_max_bytes                 OrphansMaxBytes, 0 for no cap (ours)
 //	sf_append_deadline_millis         AppendDeadline
 //	drain_orphans                     DrainOrphans; needs sf_dir
 //	max_background_drainers           MaxBackgroundDrainers, 0 for the default
@@ -97,8 +102,8 @@ import (
 // A key that is not given leaves the default of Config. These differ from those
 // of QuestDB's clients, here in brackets: sf_durability periodic (memory),
 // sf_sync_interval_millis 1000 (5000), sf_max_segment_bytes 1m (4m),
-// sf_max_total_bytes the smaller of 1g and a tenth of the filesystem, for all
-// slots together (10g each), close_flush_timeout_millis 5000 (60000 in Java and
+// sf_max_total_bytes the smaller of 1g and a tenth of the filesystem, at least two
+// segments a slot, for all slots together (10g each), close_flush_timeout_millis 5000 (60000 in Java and
 // .NET), reconnect_max_duration_millis without end (300000).
 //
 // # Errors

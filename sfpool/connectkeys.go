@@ -55,7 +55,7 @@ func check[T any](read func(string) (T, error)) setter {
 }
 
 // orNever turns 0 and less, never, into what Config has for it.
-func orNever[T int | time.Duration](read func(string) (T, error)) func(string) (T, error) {
+func orNever[T int | int64 | time.Duration](read func(string) (T, error)) func(string) (T, error) {
 	return func(value string) (T, error) {
 		v, err := read(value)
 		if v <= 0 {
@@ -102,6 +102,11 @@ var connectKeys = []connectKey{
 	{name: "sf_max_segment_bytes", aliases: []string{"sf_max_bytes"}, set: to(connstr.Size(0), func(c *connect) *int64 { return &c.MaxSegmentBytes })},
 	{name: "sf_max_total_bytes", set: to(connstr.Size(1), func(c *connect) *int64 { return &c.MaxTotalBytes })},
 	{name: "dead_letter_max_bytes", set: to(connstr.Size(1), func(c *connect) *int64 { return &c.DeadLetterMaxBytes })},
+	{name: "sf_full", set: to(full, func(c *connect) *Full { return &c.Full })},
+	{name: "sf_min_free_space", set: to(ParseFreeSpace, func(c *connect) *FreeSpace { return &c.MinFreeSpace })},
+	{name: "sf_max_age_millis", set: to(connstr.Millis(0), func(c *connect) *time.Duration { return &c.MaxAge })},
+	{name: "quarantine_max_bytes", set: to(orNever(connstr.Size(0)), func(c *connect) *int64 { return &c.QuarantineMaxBytes })},
+	{name: "orphans_max_bytes", set: to(connstr.Size(0), func(c *connect) *int64 { return &c.OrphansMaxBytes })},
 	{name: "sf_append_deadline_millis", set: to(connstr.Millis(1), func(c *connect) *time.Duration { return &c.AppendDeadline })},
 	{name: "drain_orphans", set: to(connstr.Bool, func(c *connect) *bool { return &c.DrainOrphans })},
 	{name: "max_background_drainers", set: to(connstr.Int(0), func(c *connect) *int { return &c.MaxBackgroundDrainers })},
@@ -213,6 +218,13 @@ func durability(value string) (Durability, error) {
 		return 0, err
 	}
 	return slot.ParseDurability(value)
+}
+
+func full(value string) (Full, error) {
+	if _, err := connstr.OneOf("drop_oldest", "drop_newest", "block")(value); err != nil {
+		return 0, err
+	}
+	return ParseFull(value)
 }
 
 func tableCreate(value string) (TableCreate, error) {

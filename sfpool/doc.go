@@ -19,7 +19,9 @@
 //   - A Flush that returned nil has stored all rows of its batches, one that
 //     returned an error none. Stored means: no dead server, dead network or killed
 //     process loses them, and at DurabilityFlush no power cut either; the other
-//     durabilities say what a power cut costs.
+//     durabilities say what a power cut costs. With Config.Full other than FullBlock,
+//     or MaxAge, rows may be dropped, whole segments or batches at a time; each is
+//     counted, for good, and told of.
 //   - Delivery is at least once. What was on its way without an answer when the
 //     process died, the connection broke or the sender was closed is sent again;
 //     with ExactlyOnce a table keeps one of them.

@@ -187,6 +187,7 @@ func (p *Pool) drainAdopted(name string, d delegate) (end outcome, err error) {
 		progress := d.progress()
 		v := d.view()
 		p.orphanPending(name, v.Pending)
+		p.fitOrphan(name, d)
 		if v.PendingFrames != last {
 			last, since = v.PendingFrames, time.Now()
 		}
@@ -284,6 +285,7 @@ func adoptSlot(p *Pool, name string) (delegate, error) {
 			return err
 		}
 		p.sayUnfinished(s, name)
+		p.heedSetAside(s)
 		return p.checkTarget(s, name)
 	})
 }

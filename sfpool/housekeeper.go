@@ -50,6 +50,10 @@ func (p *Pool) tidy() {
 		{"start of the recovery", p.startRecovery},
 		{"look for orphans", p.tendOrphans},
 		{"start of the feeding of dead letters", p.startFeeding},
+		{"eviction by age", p.evictAged},
+		{"audit of the ledgers", p.auditSlots},
+		{"look at quarantined files", p.capQuarantine},
+		{"account of dropped rows", func() { p.losses.tellDue(false) }},
 	} {
 		if err := safely(chore.doing, func() error { chore.run(); return nil }); err != nil {
 			p.cfg.Logger.Error("housekeeping failed; it goes on", "error", err)
@@ -59,7 +63,7 @@ func (p *Pool) tidy() {
 
 // restless says whether there is anything to look after at the next tick.
 func (p *Pool) restless() bool {
-	connected := (p.cfg.MaxLifetime > 0 || p.letters != nil && p.feeder.isNew()) && slices.ContainsFunc(p.membersIn(live), func(m *member) bool {
+	connected := (p.cfg.MaxLifetime > 0 || p.cfg.MaxAge > 0 || p.letters != nil && p.feeder.isNew()) && slices.ContainsFunc(p.membersIn(live), func(m *member) bool {
 		v, err := m.look()
 		return err == nil && (v.conn.Connected || v.PendingFrames > 0)
 	})
@@ -68,7 +72,7 @@ func (p *Pool) restless() bool {
 	held := p.count(live) + p.count(building)
 	p.ticking = connected || p.count(leaked)+len(p.clinging) > 0 || held < p.cfg.MinSenders ||
 		p.cfg.IdleTimeout > 0 && len(p.idle) > 0 && p.count(live) > p.cfg.MinSenders ||
-		p.backlog && !p.recovery.running || p.orphansDue()
+		p.backlog && !p.recovery.running || p.orphansDue() || p.setAsideDue || p.losses.untold()
 	return p.ticking
 }
 

@@ -196,11 +196,11 @@ type stubborn struct {
 	fake *fake
 }
 
-func (s *stubborn) reserve(ctx context.Context, sizes []int) (tx, error) {
+func (s *stubborn) reserve(ctx context.Context, sizes []int, wait bool) (tx, error) {
 	if err := s.fake.bed.hook("reserve", s.fake.index); err != nil {
 		return nil, err
 	}
-	t, err := s.delegate.reserve(ctx, sizes)
+	t, err := s.delegate.reserve(ctx, sizes, wait)
 	if err != nil {
 		return nil, err
 	}

@@ -56,7 +56,7 @@ func (p *Pool) moveSlot(ctx context.Context, index int, dst *Pool) (rows int64, 
 		rows, last, err = p.moveFrames(ctx, index, dst)
 		return err
 	})
-	p.handBack(index, last, err)
+	p.handBack(index, rows, last, err)
 	return rows, err
 }
 
@@ -140,7 +140,7 @@ func (p *Pool) stopSending(m *member) error {
 
 // handBack lets an index that was moved be used again: free where nothing is
 // left, or else sending.
-func (p *Pool) handBack(index int, last slotView, failed error) {
+func (p *Pool) handBack(index int, moved int64, last slotView, failed error) {
 	var m *member
 	if failed != nil {
 		var err error
@@ -150,6 +150,7 @@ func (p *Pool) handBack(index int, last slotView, failed error) {
 	}
 	p.mu.Lock()
 	defer p.unlock()
+	p.places[index].moved += moved
 	if m != nil {
 		p.enlist(m)
 		return

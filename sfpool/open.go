@@ -36,6 +36,9 @@ func (p *Pool) probe(ctx context.Context) error {
 	p.verdicts = p.learn()
 	total, err := p.cfg.maxTotal()
 	p.budget = slot.NewBudget(total)
+	if p.cfg.MinFreeSpace != (FreeSpace{}) && !p.cfg.inRAM() {
+		p.budget.KeepFree(func() (total, free int64, err error) { return p.cfg.FS.Space(p.cfg.Dir) }, p.cfg.MinFreeSpace.of)
+	}
 	return err
 }
 
@@ -126,6 +129,7 @@ func openSlot(p *Pool, index int) (delegate, error) {
 	}
 	return p.takeOn(s, func() error {
 		p.sayRecovered(s, name)
+		p.heedSetAside(s)
 		return p.retarget(s, name)
 	})
 }
@@ -160,7 +164,7 @@ func (p *Pool) holdsOthersRows(name string) error {
 func (p *Pool) slotOptions(name string) slot.Options {
 	return slot.Options{
 		FS: p.cfg.FS, Dir: p.path(name), SegmentBytes: p.cfg.MaxSegmentBytes,
-		Durability: p.cfg.Durability, SyncInterval: p.cfg.SyncInterval, OnIncident: p.onIncident(name),
+		Durability: p.cfg.Durability, SyncInterval: p.cfg.SyncInterval, Now: p.cfg.Now, OnIncident: p.onIncident(name),
 	}
 }
 

@@ -22,6 +22,9 @@ type orphanage struct {
 	looked   time.Time
 	draining int
 	known    map[string]*orphan
+
+	evicted   int64 // rows, for OrphansMaxBytes
+	saidLarge bool  // that they take more than they should
 }
 
 // orphan is one slot of nobody.
@@ -32,6 +35,7 @@ type orphan struct {
 	pause   time.Duration
 	pending int64
 	rows    int64  // the most that was pending
+	bytes   int64  // of its segment files, at the last look
 	seen    bool   // by the present look at sf_dir
 	relook  bool   // a look came while it was draining
 	said    string // what was logged last
@@ -93,6 +97,9 @@ func (p *Pool) orphansDue() bool {
 // wrote notes that something was published: a pool that is idle does not look
 // for orphans, and the first look waits for the first write.
 func (p *Pool) wrote() {
+	if p.pace.begin() {
+		p.sayLasts()
+	}
 	p.mu.Lock()
 	defer p.unlock()
 	if !p.orphans.written {
@@ -145,9 +152,11 @@ func (p *Pool) lookForOrphans(all bool) {
 		}
 		if has, err := holdsSegments(p.cfg.FS, p.path(name)); err != nil || has {
 			p.noteOrphan(name, err)
+			p.noteOrphanBytes(name, p.orphanBytes(name))
 		}
 	}
 	p.endLook(all)
+	p.sayOrphans()
 }
 
 func (p *Pool) beginLook() {

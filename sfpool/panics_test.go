@@ -309,7 +309,7 @@ func TestASlotThatTakesNoMoreRowsIsOpenedAgainForTheNextBorrower(t *testing.T) {
 func TestAStoreKeptFullForAnHourNeverClosesTheSenderNorSendsTwice(t *testing.T) {
 	inTime(t, func(t *testing.T, b *bed, _ *script) {
 		srv, cfg := &server{down: true}, b.config()
-		cfg.MaxSegmentBytes, cfg.MaxTotalBytes = 64<<10, 128<<10
+		cfg.MaxSenders, cfg.MaxSegmentBytes, cfg.MaxTotalBytes = 1, 64<<10, 128<<10
 		cfg.AppendDeadline = time.Second
 		p := srv.open(t, cfg)
 		var member *member

@@ -48,6 +48,9 @@ type place struct {
 	said   bool    // ailing was logged
 	last   slotView
 	past   counts // of senders before the one that last speaks of
+	moved  int64  // rows that MoveTo took out
+	// violation is by how much ledger and segments differed at the last audit.
+	violation int64
 }
 
 // succeed makes room in the counts for the next sender, which counts from 0.

@@ -34,9 +34,13 @@ type Pool struct {
 	voice        *sender.Voice
 	budget       *slot.Budget
 	letters      *deadletter.File // nil in RAM mode
-	deadLettered atomic.Int64
+	deadLettered atomic.Int64     // rows that were rejected
 	incidents    atomic.Int64
-	sayDropped   sync.Once // that there is no file for dead letters
+	losses       losses
+	pace         pace
+	clock        clock         // the housekeeper's own
+	evicting     chan struct{} // has room for who drops rows to make room
+	sayDropped   sync.Once     // that there is no file for dead letters
 	feeder       *feeder
 	unlockPool   func() error // nil in RAM mode
 	guard        *vfs.Guarded // as cfg.FS; nil in RAM mode
@@ -73,6 +77,10 @@ type Pool struct {
 	refillErr string   // that was logged last
 	recovery  recovery
 	orphans   orphanage
+
+	setAsideDue   bool  // files were quarantined, or may have been by earlier runs
+	unquarantined int64 // of these files, those that were removed again
+	violations    int64 // of ledgers
 }
 
 // parts are what tests replace: how a slot of ours is opened, and an orphan.
@@ -117,7 +125,8 @@ func newPool(cfg Config, with parts) *Pool {
 		cfg: cfg, parts: with, voice: sender.NewVoice(cfg.Logger),
 		closing: make(chan struct{}), lastCall: make(chan struct{}), wake: make(chan struct{}, 1), starve: make(chan struct{}, 1),
 		feeder: newFeeder(), shut: make(chan struct{}), changed: make(chan struct{}), places: make([]place, cfg.MaxSenders),
-		backlog: !cfg.inRAM(),
+		backlog: !cfg.inRAM(), setAsideDue: !cfg.inRAM(),
+		losses: losses{log: cfg.Logger}, clock: clock{now: cfg.Now}, evicting: make(chan struct{}, 1),
 		orphans: orphanage{opened: time.Now(), known: map[string]*orphan{}, look: !cfg.inRAM()},
 	}
 	for i := range p.places {
@@ -329,50 +338,6 @@ func canonical(target string) string {
 	}
 	slices.Sort(lines)
 	return strings.Join(lines, "\n") + "\n"
-}
-
-var promises = map[Durability]string{
-	DurabilityFlush:  "rows are synced before they are accepted: a power cut loses none",
-	DurabilityMemory: "rows are never synced: a killed process loses none, a power cut those of the last seconds",
-}
-
-func (p *Pool) announce(context.Context) error {
-	p.sayOpen()
-	p.mu.Lock()
-	defer p.unlock()
-	p.announced = true
-	p.notes = append(p.notes, p.early...)
-	p.early = nil
-	return nil
-}
-
-func (p *Pool) sayOpen() {
-	if p.cfg.inRAM() {
-		p.cfg.Logger.Info("store open in RAM: the end of the process loses what is not acked", "slots", len(p.places),
-			"ram_max_bytes", p.budget.Max())
-		return
-	}
-	promise, ok := promises[p.cfg.Durability]
-	if !ok {
-		promise = fmt.Sprintf("rows are synced every %s or 4 MiB: a power cut loses at most that", p.cfg.SyncInterval)
-	}
-	p.cfg.Logger.Info("store open", "sf_dir", p.cfg.Dir, "sender_id", p.cfg.SenderID, "slots", len(p.places),
-		"durability", p.cfg.Durability.String(), "promise", promise,
-		"sf_max_total_bytes", p.budget.Max(),
-		"pending_rows_in_open_slots", p.Stats().Pending, "slots_to_recover", p.toRecover())
-}
-
-// toRecover counts the slots of ours that are not open and hold frames, or might.
-func (p *Pool) toRecover() (n int) {
-	if p.cfg.inRAM() {
-		return 0
-	}
-	for _, g := range p.glimpses() {
-		if has, err := holdsSegments(p.cfg.FS, p.path(g.name)); g.member == nil && (has || err != nil) {
-			n++
-		}
-	}
-	return n
 }
 
 // BatchBytes is how large a batch may be, by Batch.Bytes, to find room in one

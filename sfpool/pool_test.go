@@ -188,7 +188,7 @@ func TestAFullStoreRefusesTheBatchWholeAndTakesItWhenThereIsRoom(t *testing.T) {
 	srv := serve(t)
 	srv.Stop()
 	cfg := config(t, srv.URL())
-	cfg.MaxSegmentBytes, cfg.MaxTotalBytes = 64<<10, 128<<10
+	cfg.MaxSenders, cfg.MaxSegmentBytes, cfg.MaxTotalBytes = 1, 64<<10, 128<<10
 	p := open(t, cfg)
 	rows := 0
 	for ; ; rows += 1000 {

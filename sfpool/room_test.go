@@ -70,7 +70,7 @@ func TestWritersThatNeedRoomInSeveralSlotsDoNotBlockEachOther(t *testing.T) {
 
 func TestSeveralShardsWithoutRoomAreRefusedWholeWhenTheDeadlineEnds(t *testing.T) {
 	cfg := config(t, nowhere)
-	cfg.MaxSegmentBytes, cfg.MaxTotalBytes = 64<<10, 256<<10
+	cfg.MaxSenders, cfg.MaxSegmentBytes, cfg.MaxTotalBytes = 2, 64<<10, 256<<10
 	cfg.AppendDeadline = 10 * time.Millisecond
 	p := open(t, cfg)
 	senders := borrowed(t, p, 2)

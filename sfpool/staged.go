@@ -40,10 +40,14 @@ type Staged struct {
 	ended bool
 }
 
-// stagedPart is one shard of it; no tx for a batch without rows.
+// stagedPart is one shard of it; no tx for a batch without rows, or one that is
+// dropped.
 type stagedPart struct {
 	Shard
-	tx tx
+	tx      tx
+	dropped slot.Eviction
+	kind    lossKind // of dropped
+	limit   string   // that left no room for it
 }
 
 // Stage makes room for all batches, then appends them, where nobody sees them
@@ -79,13 +83,16 @@ func (s *Staged) reserve(ctx context.Context, shards []Shard) error {
 	if err := checkShards(shards); err != nil {
 		return err
 	}
+	if s.pool.cfg.Full != FullBlock {
+		return s.reserveOrDrop(ctx, shards)
+	}
 	if len(shards) == 1 {
-		return s.tryReserve(ctx, shards)
+		return s.tryReserve(ctx, true, shards)
 	}
 	now, stop := context.WithCancel(context.Background())
 	stop()
 	for {
-		err := s.tryReserve(now, shards)
+		err := s.tryReserve(now, true, shards)
 		if !isFullNow(err) {
 			return err
 		}
@@ -131,13 +138,15 @@ func checkShards(shards []Shard) error {
 	return nil
 }
 
-func (s *Staged) tryReserve(ctx context.Context, shards []Shard) error {
+// tryReserve makes room for all shards. With wait each waits for room until ctx
+// ends; without it there is room now, or it fails.
+func (s *Staged) tryReserve(ctx context.Context, wait bool, shards []Shard) error {
 	for _, shard := range shards {
 		shard.Batch.pack()
 		part := stagedPart{Shard: shard}
 		if len(shard.Batch.frames) > 0 {
 			var err error
-			if part.tx, err = part.begin(ctx); err != nil {
+			if part.tx, err = part.begin(ctx, wait); err != nil {
 				return err
 			}
 		}
@@ -171,14 +180,14 @@ const roomRetry = 100 * time.Millisecond
 
 // begin reserves room. A refusal leaves the sender healthy; a panic, or a slot
 // that takes no more rows at all, does not.
-func (part *stagedPart) begin(ctx context.Context) (tx, error) {
+func (part *stagedPart) begin(ctx context.Context, wait bool) (tx, error) {
 	whole := false
 	defer func() {
 		if !whole {
 			part.Sender.breaks()
 		}
 	}()
-	t, err := part.Sender.member.d.reserve(ctx, part.Batch.sizes())
+	t, err := part.Sender.member.d.reserve(ctx, part.Batch.sizes(), wait)
 	whole = err == nil || part.Sender.member.d.unsound() == nil
 	return t, err
 }
@@ -245,7 +254,7 @@ func (s *Staged) Publish() {
 	})
 	for i := range s.parts {
 		s.parts[i].Batch.stored = true
-		s.pool.deadLettered.Add(int64(s.parts[i].Batch.rejected))
+		s.parts[i].count(s.pool)
 	}
 	s.pool.wrote()
 	if err != nil {

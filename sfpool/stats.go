@@ -14,12 +14,12 @@ type LetterStats = deadletter.Stats
 
 // Stats is a snapshot of a pool, counted in rows unless it says otherwise.
 type Stats struct {
-	// Accepted = Acked + Pending + DeadLettered + Gone, over the slots that are or
+	// Accepted = Acked + Pending + DeadLettered + Gone (see Balanced), over the slots that are or
 	// were open in this pool, each since it was made: they jump when a slot of an
 	// earlier run is opened. Orphans are not counted here. Gone are rows that left otherwise: evicted,
 	// quarantined, or lost in a wound.
 	Accepted, Acked, Pending, DeadLettered, Gone int64
-	// Rejected of the DeadLettered never were in a slot: see Batch.Reject. They
+	// Rejected of the DeadLettered never were in a slot: see Batch.Reject. Here they
 	// count since the pool was opened.
 	Rejected int64
 	// Letters are the dead letters in files, which need not agree with DeadLettered:
@@ -28,7 +28,18 @@ type Stats struct {
 	// without sf_dir.
 	Letters LetterStats
 	// Evicted + Quarantined + Unknown = Gone; Unknown are those lost in a wound.
-	Evicted, Quarantined, Unknown int64
+	// Evicted are those dropped for want of room (see Full) or for their age; Moved of
+	// them, since the pool was opened, went to another pool by MoveTo.
+	Evicted, Quarantined, Unknown, Moved int64
+	// OrphansEvicted are rows of orphans that were dropped for OrphansMaxBytes, since
+	// the pool was opened.
+	OrphansEvicted int64
+	// LedgerViolations counts ledgers that did not agree with their segments, and
+	// QuarantineRemoved quarantined files beyond QuarantineMaxBytes, since then too.
+	LedgerViolations, QuarantineRemoved int64
+	// Lasts is how long an outage MaxBytes bridge at the present rate of bytes, and
+	// TimeToFull how long what is left of them does; 0 while the rate is not known.
+	Lasts, TimeToFull time.Duration
 	// PendingBytes are the bytes of frames not acked. StoreBytes are the segment
 	// files of open slots, MaxBytes is their cap.
 	PendingBytes, StoreBytes, MaxBytes int64
@@ -65,6 +76,9 @@ type SlotStats struct {
 	Name    string
 	State   string // free, building, live, closing, leaked
 	Pending int64
+	// Accepted = Acked + Pending + DeadLettered + Evicted + Quarantined + Unknown, in
+	// rows, since the slot was made: see Balanced.
+	Accepted, Acked, DeadLettered, Evicted, Quarantined, Unknown int64
 	// PendingBytes, AppendedBytes, AckedBytes, HeldRows, OldestPending and Full are
 	// as in Stats, and so are Connects and Refusals.
 	PendingBytes, AppendedBytes, AckedBytes int64
@@ -84,8 +98,7 @@ type SlotStats struct {
 
 // Stats returns a snapshot. It does no I/O.
 func (p *Pool) Stats() Stats {
-	dead := p.deadLettered.Load()
-	st := Stats{Accepted: dead, DeadLettered: dead, Rejected: dead, Incidents: p.incidents.Load()}
+	st := Stats{Rejected: p.deadLettered.Load(), Incidents: p.incidents.Load()}
 	if p.budget != nil {
 		st.StoreBytes, st.MaxBytes = p.budget.Used(), p.budget.Max()
 	}
@@ -96,6 +109,8 @@ func (p *Pool) Stats() Stats {
 	for _, g := range p.glimpses() {
 		st.add(g)
 	}
+	rate := p.pace.rate(st.AppendedBytes)
+	st.Lasts, st.TimeToFull = lasts(st.MaxBytes, rate), lasts(st.MaxBytes-st.StoreBytes, rate)
 	return st
 }
 
@@ -104,7 +119,8 @@ func (p *Pool) countStates(st *Stats) {
 	defer p.unlock()
 	st.Free, st.Building, st.Live = p.count(free), p.count(building), p.count(live)
 	st.Closing, st.Leaked, st.Idle = p.count(closing), p.count(leaked), len(p.idle)
-	st.Orphans = p.orphans.stats()
+	st.Orphans, st.OrphansEvicted = p.orphans.stats(), p.orphans.evicted
+	st.LedgerViolations, st.QuarantineRemoved = p.violations, p.unquarantined
 }
 
 // glimpse is a place to be looked at without mu.
@@ -114,6 +130,7 @@ type glimpse struct {
 	member *member
 	last   slotView
 	past   counts
+	moved  int64
 }
 
 func (p *Pool) glimpses() []glimpse {
@@ -122,7 +139,7 @@ func (p *Pool) glimpses() []glimpse {
 	list := make([]glimpse, len(p.places))
 	for i := range p.places {
 		pl := &p.places[i]
-		list[i] = glimpse{p.slotName(i), pl.state, pl.member, pl.last, pl.past}
+		list[i] = glimpse{p.slotName(i), pl.state, pl.member, pl.last, pl.past, pl.moved}
 	}
 	return list
 }
@@ -157,6 +174,7 @@ func (st *Stats) add(g glimpse) {
 	st.Quarantined += v.Quarantined
 	st.Unknown += v.Unknown
 	st.Gone += v.Evicted + v.Quarantined + v.Unknown
+	st.Moved += g.moved
 	st.PendingBytes += one.PendingBytes
 	st.AppendedBytes += one.AppendedBytes
 	st.AckedBytes += one.AckedBytes
@@ -176,6 +194,8 @@ func (g *glimpse) stats(v slotView) SlotStats {
 	n := g.past.plus(v)
 	s := SlotStats{
 		Name: g.name, State: g.state.String(), Pending: v.Pending,
+		Accepted: v.Accepted, Acked: v.Acked, DeadLettered: v.DeadLettered,
+		Evicted: v.Evicted, Quarantined: v.Quarantined, Unknown: v.Unknown,
 		PendingBytes: v.PendingBytes, AppendedBytes: n.appended, AckedBytes: n.settled,
 		Connects: n.connects, Refusals: n.refusals, HeldRows: v.conn.Held, Full: v.Full && g.member != nil,
 		Connected: v.conn.Connected, Transport: v.conn.Transport, Host: v.conn.Host,

@@ -85,7 +85,7 @@ func TestAStoreWithoutRoomIsShownUntilThereIsSome(t *testing.T) {
 	srv.is(true)
 	cfg := newBed(t).config()
 	cfg.AcquireTimeout = time.Minute
-	cfg.MaxSegmentBytes, cfg.MaxTotalBytes, cfg.AppendDeadline = 64<<10, 128<<10, time.Millisecond
+	cfg.MaxSenders, cfg.MaxSegmentBytes, cfg.MaxTotalBytes, cfg.AppendDeadline = 1, 64<<10, 128<<10, time.Millisecond
 	cfg.InitialBackoff, cfg.MaxBackoff = time.Millisecond, time.Millisecond
 	p := srv.open(t, cfg)
 	s, err := p.Borrow(context.Background())

@@ -17,13 +17,25 @@ import (
 // may fail or panic; the accounting of the pool is exact all the same.
 type delegate interface {
 	// reserve makes room for frames of these sizes and begins an append. It waits
-	// for room until ctx ends.
-	reserve(ctx context.Context, sizes []int) (tx, error)
+	// for room until ctx ends; without wait it fails where there is none now.
+	reserve(ctx context.Context, sizes []int, wait bool) (tx, error)
 	// unsound says why the slot takes no more rows, full or not; nil in health.
 	unsound() error
 	view() slotView
 	// progress is closed when the next frame is settled.
 	progress() <-chan struct{}
+	// oldest tells of the segment that giveUp should begin with, age for how long all
+	// of it is stored; false when there is none.
+	oldest() (slot.Candidate, bool)
+	age(now time.Time) (age time.Duration, last slot.FSN, ok bool)
+	// giveUp evicts whole segments up to a frame, and drops a connection that has
+	// any of it on its way before. It waits for that until ctx ends.
+	giveUp(ctx context.Context, last slot.FSN) (slot.Eviction, error)
+	// book counts rows that never were in a frame.
+	book(list ...slot.Share) error
+	// audit counts what is pending; false for the slot of another client. It works
+	// after close too.
+	audit() (slot.Audit, bool)
 	// recycle gives the present connection up once its answers are there.
 	recycle()
 	// close stops the loop, and then releases the slot. It returns after
@@ -86,8 +98,12 @@ func (p *Pool) startWorker(s store) *worker {
 	return w
 }
 
-func (w *worker) reserve(ctx context.Context, sizes []int) (tx, error) {
-	t, err := w.slot.Reserve(ctx, sizes)
+func (w *worker) reserve(ctx context.Context, sizes []int, wait bool) (tx, error) {
+	reserve := w.slot.ReserveNow
+	if wait {
+		reserve = w.slot.Reserve
+	}
+	t, err := reserve(ctx, sizes)
 	if err != nil {
 		return nil, err // not a nil *slot.Tx inside an interface
 	}
@@ -143,4 +159,35 @@ func (w *worker) released() bool {
 		_ = w.store.Close() // asks the kernel once more
 	}
 	return w.store.LockReleased()
+}
+
+func (w *worker) oldest() (slot.Candidate, bool) {
+	if w.slot == nil {
+		return slot.Candidate{}, false
+	}
+	return w.slot.Oldest()
+}
+
+func (w *worker) age(now time.Time) (age time.Duration, last slot.FSN, ok bool) {
+	if w.slot == nil {
+		return 0, 0, false
+	}
+	return w.slot.Age(now)
+}
+
+func (w *worker) giveUp(ctx context.Context, last slot.FSN) (e slot.Eviction, _ error) {
+	err := w.loop.GiveUp(ctx, last, func() (err error) {
+		e, err = w.slot.Evict(last)
+		return err
+	})
+	return e, err
+}
+
+func (w *worker) book(list ...slot.Share) error { return w.slot.Book(list...) }
+
+func (w *worker) audit() (slot.Audit, bool) {
+	if w.slot == nil {
+		return slot.Audit{}, false
+	}
+	return w.slot.Audit(), true
 }

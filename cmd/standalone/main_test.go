@@ -143,7 +143,7 @@ func TestAStreamLargerThanTheStoreFlowsThroughIt(t *testing.T) {
 	for i := range lines {
 		fmt.Fprintf(&input, "t,host=h%d id=%di,text=\"some text that makes the line longer\" %d\n", i%50, i, 1700000000000000000+int64(i))
 	}
-	file := writeConfig(t, srv.URL(), "sf_max_segment_bytes = \"64KiB\"\nsf_max_total_bytes = \"128KiB\"")
+	file := writeConfig(t, srv.URL(), "sf_max_segment_bytes = \"64KiB\"\nsf_max_total_bytes = \"128KiB\"\nsender_pool_max = 1\nsf_full = \"block\"")
 	if code := run([]string{"-config", file}, &input, &stdout, &stderr); code != exitOK || srv.Total() != lines {
 		t.Errorf("exit %d, %d of %d rows, stderr %q", code, srv.Total(), lines, stderr.String())
 	}

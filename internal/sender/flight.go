@@ -134,6 +134,10 @@ func (f *flight) serve(ctx context.Context) error {
 		case <-f.s.parking.due():
 			f.s.parking.heard()
 			f.again, f.s.offer = true, true
+		case w := <-f.s.wishes:
+			if err := f.hear(w); err != nil {
+				return err
+			}
 		case <-f.recycle: // heeded above, whatever else there is to do
 		case <-ctx.Done():
 			return ctx.Err()

@@ -58,6 +58,7 @@ func (s *Sender) awaitFrames(ctx context.Context) bool {
 			s.showHeld()
 			s.setHeld(nil)
 		case s.resting:
+			s.parking.arm() // a connection may have ended in the moment of a try
 			changed = s.wake
 		default:
 			return true
@@ -144,12 +145,21 @@ func (s *Sender) session(ctx context.Context, cursor *slot.Cursor) (progressed b
 	if err != nil {
 		return false, err
 	}
+	fctx, leave, err := s.board(ctx)
+	if err != nil {
+		_ = conn.Close()
+		return false, err
+	}
+	defer leave()
 	s.resting = false
 	f := newFlight(s, conn, cursor, s.connected(conn))
 	s.since = time.Time{}
 	defer s.showHeld()
 	defer s.disconnected()
-	err = f.serveSafely(ctx)
+	err = f.serveSafely(fctx)
+	if fctx.Err() != nil && ctx.Err() == nil {
+		err = errGivenUp
+	}
 	if refusal := f.close(ctx); refusal != nil && errors.Is(err, link.ErrReconnect) {
 		err = refusal // which is why the connection had served its time
 	}
@@ -164,6 +174,8 @@ func (s *Sender) ended(f *flight, err error) (progressed bool, _ error) {
 	progressed = f.acked > 0
 	usedUp, groupWaits := errors.Is(err, link.ErrReconnect), errors.Is(err, errGroupWaits)
 	switch {
+	case errors.Is(err, errGivenUp):
+		return progressed, s.cutShort(progressed)
 	case usedUp && !progressed && f.inGroup():
 		s.cfg.Log.Warn("a group of frames is too large for one connection; they are committed one by one",
 			"slot", s.name(), "frames", len(f.fifo))

@@ -126,8 +126,9 @@ type Sender struct {
 	passed  map[string]*link.Refusal // tables that others are tried before
 	offer   bool                     // a row that was set aside is sent once more
 	widened map[verdict.Key]bool
+	giveaway
 
-	// mu guards what follows. Nothing that can block runs while it is held.
+	// mu guards what follows, and hurry. Nothing that can block runs while it is held.
 	mu      sync.Mutex
 	state   State
 	settled chan struct{} // closed and replaced whenever frames are settled
@@ -137,7 +138,7 @@ type Sender struct {
 // Start begins to forward.
 func Start(cfg Config) *Sender {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Sender{cfg: cfg, cancel: cancel, done: make(chan struct{}), settled: make(chan struct{})}
+	s := &Sender{cfg: cfg, cancel: cancel, done: make(chan struct{}), settled: make(chan struct{}), giveaway: newGiveaway()}
 	if s.cfg.Log == nil {
 		s.cfg.Log = slog.New(slog.DiscardHandler)
 	}

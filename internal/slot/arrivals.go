@@ -22,10 +22,12 @@ type arrivals struct {
 	step time.Duration
 }
 
-// arrival is a run of frames; at is exact for the first of them.
+// arrival is a run of frames; at is exact for the first of them. seen is the same
+// moment on a clock that nobody sets.
 type arrival struct {
 	from FSN
 	at   time.Time
+	seen time.Time
 }
 
 // add notes frames from a number on; next is the one behind the watermark.
@@ -37,7 +39,7 @@ func (a *arrivals) add(from, next FSN, at time.Time) {
 	if len(a.runs) == maxArrivals {
 		a.thin()
 	}
-	a.runs = append(a.runs, arrival{from: from, at: at})
+	a.runs = append(a.runs, arrival{from: from, at: at, seen: time.Now()})
 }
 
 // thin joins runs in pairs.
@@ -68,4 +70,21 @@ func (a *arrivals) of(next FSN) (at time.Time, ok bool) {
 		return time.Time{}, false
 	}
 	return a.runs[0].at, true
+}
+
+// before returns a moment, little later than when the frame last was published,
+// on a clock that nobody sets; false for a frame from before the slot was opened.
+func (a *arrivals) before(last FSN) (seen time.Time, ok bool) {
+	n := len(a.runs)
+	for n > 0 && a.runs[n-1].from > last {
+		n--
+	}
+	if n == 0 {
+		return time.Time{}, false
+	}
+	seen = a.runs[n-1].seen.Add(a.step)
+	if n < len(a.runs) && a.runs[n].seen.Before(seen) {
+		seen = a.runs[n].seen
+	}
+	return seen, true
 }

@@ -16,6 +16,8 @@ type book struct {
 	hasCRC    bool
 	settled   []interval // above the watermark, ascending, apart
 	ledger    ledger
+	// left, if set, is told of each frame that is booked, with its rows.
+	left func(fsn FSN, rows int64)
 }
 
 // enter books frames up to end, all or none; those that are settled already stay
@@ -40,11 +42,31 @@ func (b *book) enterOne(d Done) {
 		b.watermark, b.hasCRC = first.to, false
 		b.settled = slices.Delete(b.settled, 0, 1)
 	}
+	rows := int64(0)
 	for _, h := range d.Shares {
 		b.ledger.settled[h.As] += int64(h.Rows)
+		rows += int64(h.Rows)
+	}
+	if b.left != nil {
+		b.left(d.FSN, rows)
 	}
 	// Rows of a frame that could not be counted when it was found.
 	b.ledger.accepted = max(b.ledger.accepted, b.ledger.gone())
+}
+
+// pass moves the watermark to a frame, whatever is pending up to it.
+func (b *book) pass(last FSN) {
+	if last <= b.watermark {
+		return
+	}
+	b.watermark, b.hasCRC = last, false
+	n := 0
+	for n < len(b.settled) && b.settled[n].from <= last+1 {
+		b.watermark = max(b.watermark, b.settled[n].to)
+		last = b.watermark
+		n++
+	}
+	b.settled = slices.Delete(b.settled, 0, n)
 }
 
 func (b *book) isSettled(fsn FSN) bool { return fsn <= b.watermark || b.behind(fsn) != fsn }

@@ -8,7 +8,7 @@ import (
 )
 
 // Budget caps the sizes of the segment files of several slots together, spares
-// included. Three things go beyond it, or a slot might stop for ever: each slot
+// included, and may keep some of the filesystem free. Three things go beyond it, or a slot might stop for ever: each slot
 // may always have its last segment and one more; what recovery finds counts, but
 // is never refused; and after a failed sync the last segment is written anew
 // before the old one is cut. Its methods are safe for concurrent use.
@@ -20,6 +20,8 @@ type Budget struct {
 	used     int64
 	accounts []*account
 	room     bell // bytes were given back, or a spare could be
+
+	space space // of the filesystem; it has a mutex of its own
 }
 
 // NewBudget returns a budget of so many bytes, at least two segments.
@@ -81,7 +83,9 @@ func (a *account) add(n int64) {
 func (a *account) book(n int64) {
 	a.used += n
 	a.b.used += n
+	a.b.space.taken.Add(max(0, n))
 	if n < 0 {
+		a.b.space.stale.Store(true)
 		a.b.room.ring()
 	}
 }
@@ -104,15 +108,17 @@ func (a *account) setLast(size int64) {
 // the budget is, and returns a channel that is closed when that may have changed;
 // all is for how many segments the append asks, those that are ready included.
 func (a *account) take(n, all int, segment int64) (*FullError, <-chan struct{}) {
+	add := int64(n) * segment
+	low, free, keep := a.b.space.low(add) // may look at the disk: not under mu
 	a.b.mu.Lock()
 	defer a.b.mu.Unlock()
-	add, floor := int64(n)*segment, a.last+segment
-	if add == 0 || a.b.used+add <= a.b.max || a.used+add <= floor {
+	floor := a.last + segment
+	if add == 0 || !low && a.b.used+add <= a.b.max || a.used+add <= floor {
 		a.book(add)
 		return nil, nil
 	}
 	return &FullError{
-		Need: add, Used: a.b.used, Cap: a.b.max,
+		Need: add, Used: a.b.used, Cap: a.b.max, LowSpace: low, Free: free, Keep: keep,
 		Never: a.last+int64(all)*segment > max(a.b.max-a.others(), floor),
 	}, a.b.room.wait()
 }
@@ -129,6 +135,9 @@ func (a *account) others() int64 {
 // takeAhead counts a segment that is not needed yet. It is modest: it stays below
 // the cap, and leaves to others what they wait for.
 func (a *account) takeAhead(segment int64) bool {
+	if low, _, _ := a.b.space.low(segment); low {
+		return false
+	}
 	a.b.mu.Lock()
 	defer a.b.mu.Unlock()
 	if a.b.room.awaited() || a.b.used+segment > a.b.max {

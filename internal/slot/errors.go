@@ -74,13 +74,18 @@ type FullError struct {
 	Used, Cap    int64 // bytes of files that are there and may be there, of all slots of the budget
 	PendingBytes int64 // bytes of frames of this slot that wait to be settled
 	Never        bool  // no trimming, in any of the slots, could make room for so much at once
+	LowSpace     bool  // the filesystem has less than what is to be kept free
+	Free, Keep   int64 // bytes: what it has free, and what is to be kept; zero while that is not asked
 	Cause        error // of the context; nil when Never
 }
 
 func (e *FullError) Error() string {
 	what := "waiting for pending frames to be settled"
-	if e.Never {
+	switch {
+	case e.Never:
 		what = "so much at once never fits: write less at a time or raise sf_max_total_bytes"
+	case e.LowSpace:
+		what = fmt.Sprintf("the filesystem has %d bytes free and sf_min_free_space keeps %d: waiting for either to change", e.Free, e.Keep)
 	}
 	return fmt.Sprintf("slot %s is full: %d bytes of segments to add to %d, sf_max_total_bytes %d, %d bytes pending; %s",
 		e.Dir, e.Need, e.Used, e.Cap, e.PendingBytes, what)

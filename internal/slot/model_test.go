@@ -71,6 +71,25 @@ func (m *model) settle(t *rapid.T) {
 	}
 }
 
+// evict gives up the oldest sealed segment: the rows that were pending in it, all of
+// them and no others.
+func (m *model) evict(t *rapid.T) {
+	c, ok := m.s.Oldest()
+	if !ok {
+		return
+	}
+	want := int64(0)
+	for _, e := range m.pending() {
+		if e.fsn <= c.Last {
+			want += 1 + int64(e.id%5)
+			m.w.settled[e.fsn] = true
+		}
+	}
+	if got, err := m.s.Evict(c.Last); err != nil || got.Rows != want || got.Segments != 1 {
+		t.Fatalf("%+v, %v; want %d rows", got, err, want)
+	}
+}
+
 // next reads a frame, which must be the first pending one behind the last.
 func (m *model) next(t *rapid.T) {
 	e, ok, err := m.c.Next()
@@ -144,7 +163,7 @@ func (m *model) pending() []entry {
 
 func (m *model) check(t *rapid.T) {
 	st, want := m.s.Stats(), m.pending()
-	if st.Accepted != st.Pending+st.Acked || st.PendingFrames != int64(len(want)) {
+	if st.Accepted != st.Pending+st.Acked+st.Evicted || st.PendingFrames != int64(len(want)) {
 		t.Fatalf("%d frames pending: %+v", len(want), st)
 	}
 	rows := int64(0)
@@ -153,6 +172,9 @@ func (m *model) check(t *rapid.T) {
 	}
 	if st.Pending != rows {
 		t.Fatalf("%d rows pending, want %d", st.Pending, rows)
+	}
+	if a := m.s.Audit(); a.Ledger != rows || a.Counted != rows {
+		t.Fatalf("audit %+v, want %d rows", a, rows)
 	}
 	if st.SegmentBytes > m.options().MaxBytes {
 		t.Fatalf("%d bytes of segments, cap %d", st.SegmentBytes, m.options().MaxBytes)
@@ -171,7 +193,7 @@ func TestSlotBehavesLikeItsModel(t *testing.T) {
 				m.open(t)
 				defer func() { _ = m.s.Close() }()
 				t.Repeat(map[string]func(*rapid.T){
-					"store": m.store, "rollback": m.rollback, "settle": m.settle, "next": m.next,
+					"store": m.store, "rollback": m.rollback, "settle": m.settle, "evict": m.evict, "next": m.next,
 					"rewind": m.rewind, "reopen": m.reopen, "crash": m.crash, "": m.check,
 				})
 			})

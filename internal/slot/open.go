@@ -32,6 +32,7 @@ func Open(o Options) (*Slot, error) {
 		o: o, lock: lock, done: make(chan struct{}), token: make(chan struct{}, 1), cursors: map[*Cursor]struct{}{},
 	}
 	s.token <- struct{}{}
+	s.left = s.takeOut
 	s.account = o.Budget.open(s.yield)
 	whole := false
 	defer func() {

@@ -142,13 +142,17 @@ func (p *progress) touches(g *segment) (some, all bool) {
 }
 
 // settledRows counts the rows on disk that are settled already. It reads the
-// few segments of which only a part is.
+// few segments of which only a part is, unless the ledger of a clean close tells.
 func (r *recovery) settledRows(p *progress) (int64, error) {
+	if n, ok := r.settledByLedger(p); ok {
+		return n, nil
+	}
 	var sum extent
 	for _, g := range r.chain {
 		some, all := p.touches(g)
 		if all {
-			sum.rows += g.rows - g.lost
+			g.gone = g.rows - g.lost
+			sum.rows += g.gone
 			continue
 		}
 		if !some {
@@ -158,11 +162,13 @@ func (r *recovery) settledRows(p *progress) (int64, error) {
 		if err != nil {
 			return 0, err
 		}
+		before := sum.rows
 		for _, one := range list {
 			if p.covers(one.fsn) {
 				sum.rows += one.rows
 			}
 		}
+		g.gone = sum.rows - before
 	}
 	return sum.rows, nil
 }

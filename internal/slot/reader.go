@@ -22,7 +22,7 @@ const (
 // the end of those.
 type reader struct {
 	f     vfs.File
-	ahead int64 // how much to read at once; 0 for no more than is asked for
+	ahead int64 // how much to read at once, in the end; 0 for no more than is asked for
 	buf   []byte
 	off   int64 // of buf[0] in the file
 }
@@ -48,13 +48,21 @@ func (r *reader) bytes(off int64, n int, end int64) ([]byte, error) {
 	return r.buf[off-r.off:][:n], nil
 }
 
+// fill moves the window to off. What it shows already is not read again: frames
+// rarely end where a window does.
 func (r *reader) fill(off int64, n int) error {
+	kept := 0
+	if end := r.off + int64(len(r.buf)); off >= r.off && off < end {
+		kept = int(end - off)
+	}
+	old := r.buf[len(r.buf)-kept:]
 	if cap(r.buf) < n {
 		r.buf = make([]byte, n)
 	}
 	r.buf, r.off = r.buf[:n], off
-	got, err := r.f.ReadAt(r.buf, off)
-	if got == n {
+	copy(r.buf, old)
+	got, err := r.f.ReadAt(r.buf[kept:], off+int64(kept))
+	if got == n-kept {
 		return nil
 	}
 	r.buf = r.buf[:0]

@@ -196,6 +196,7 @@ func (s *Slot) copyUnsynced(old *segment) (sp spare, fatal bool, err error) {
 func (s *Slot) swap(old *segment, sp spare) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.splitGone(old, sp.seg)
 	old.extent = s.tail.synced
 	old.holes = old.area().below(old.end)
 	if old.frames == 0 {
@@ -205,4 +206,23 @@ func (s *Slot) swap(old *segment, sp spare) {
 	s.account.setLast(sp.seg.size)
 	s.floor = position{fsn: s.watermark + 1}
 	s.recountBytes()
+}
+
+// splitGone tells the settled rows of the new segment from those of the old one,
+// both in their new extents. The caller holds the token and mu.
+func (s *Slot) splitGone(old, g *segment) {
+	if old.gone == 0 {
+		return
+	}
+	var settled extent
+	fsn := g.base
+	for b := s.tail.ram; len(b) >= recordHead; fsn++ {
+		size := recordHead + int(little.Uint32(b[4:]))
+		if s.isSettled(fsn) {
+			settled.count(b[recordHead:size], s.o.Inspect)
+		}
+		b = b[size:]
+	}
+	g.gone = min(settled.rows, old.gone)
+	old.gone -= g.gone
 }

@@ -46,7 +46,7 @@ func scan(f vfs.File, size int64, visit func(rec record)) (scanned, error) {
 			visit(rec)
 		}
 	}
-	return s, s.tail(f, size)
+	return s, s.tail(&r, size)
 }
 
 // count adds the rows of a frame; one that cannot be read has none.
@@ -59,9 +59,9 @@ func (e *extent) count(frame []byte, inspect Inspector) {
 	e.add(span{min: low, max: high, ok: ok})
 }
 
-// tail looks at what is behind the last frame.
-func (s *scanned) tail(f vfs.File, size int64) error {
-	last, err := lastByte(f, s.end, size)
+// tail looks at what is behind the last frame, of which r may have read some.
+func (s *scanned) tail(r *reader, size int64) error {
+	last, err := r.lastByte(s.end, size)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func (s *scanned) tail(f vfs.File, size int64) error {
 		return nil
 	}
 	s.torn = last + 1 - s.end
-	s.follows, err = resync(f, s.end+1, last+1, size)
+	s.follows, err = resync(r.f, s.end+1, last+1, size)
 	return err
 }
 
@@ -78,6 +78,10 @@ func (s *scanned) tail(f vfs.File, size int64) error {
 func lastByte(f vfs.File, from, to int64) (int64, error) {
 	r := reader{ahead: readAhead}
 	r.reset(f)
+	return r.lastByte(from, to)
+}
+
+func (r *reader) lastByte(from, to int64) (int64, error) {
 	last := int64(-1)
 	for from < to {
 		b, err := r.bytes(from, int(min(readAhead, to-from)), to)

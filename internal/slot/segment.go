@@ -74,6 +74,7 @@ type segment struct {
 	lost  int64
 	// wounded has the file kept when everything in it is settled: rows were lost.
 	wounded bool
+	gone    int64 // of its rows, those that are settled and not lost
 }
 
 // next is the FSN behind the last frame.

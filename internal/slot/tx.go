@@ -52,6 +52,17 @@ type part struct {
 // open at a time, the others wait here; for an instant they also wait for a slot
 // that takes the spare of this one.
 func (s *Slot) Reserve(ctx context.Context, frames []int) (*Tx, error) {
+	return s.reserve(ctx, frames, true)
+}
+
+// ReserveNow is Reserve for who can make room itself: it waits for another append
+// to end, but where there is no room it fails at once, with a *FullError that has
+// no cause.
+func (s *Slot) ReserveNow(ctx context.Context, frames []int) (*Tx, error) {
+	return s.reserve(ctx, frames, false)
+}
+
+func (s *Slot) reserve(ctx context.Context, frames []int, wait bool) (*Tx, error) {
 	for _, n := range frames {
 		if n <= 0 || int64(n) > s.o.SegmentBytes-SegmentOverhead {
 			return nil, fmt.Errorf("%w: %d bytes, allowed are 1 to %d", ErrFrameTooLarge, n, s.o.SegmentBytes-SegmentOverhead)
@@ -79,6 +90,9 @@ func (s *Slot) Reserve(ctx context.Context, frames []int) (*Tx, error) {
 		// spare that is not enough goes to one for whom it is, who found us busy.
 		if s.trimAgain() || s.account.reclaim() || s.yield() {
 			continue
+		}
+		if !wait {
+			return nil, full
 		}
 		if err := s.awaitRoom(ctx, full, room); err != nil {
 			return nil, err
@@ -178,48 +192,6 @@ func (s *Slot) fatalErr() error {
 		return s.failure
 	}
 	return nil
-}
-
-// segmentsFor returns how many new segments the frames need: they are filled in
-// order, a frame never lies across two.
-func (s *Slot) segmentsFor(frames []int) int {
-	n, free := 0, int64(0)
-	if !s.tail.sealed {
-		free = s.tail.seg.size - s.tail.seg.end
-	}
-	for _, size := range frames {
-		record := int64(recordHead + size)
-		if record > free {
-			n, free = n+1, s.o.SegmentBytes-headerSize
-		}
-		free -= record
-	}
-	return n
-}
-
-// takeRoom takes what n new segments need of the budget, besides those that are
-// ready. Without an error it is the caller's to prepare them; or else the channel
-// is closed when it is worth asking again.
-func (s *Slot) takeRoom(n int) (*FullError, <-chan struct{}) {
-	full, room := s.account.take(max(0, n-len(s.tail.ready)), n, s.o.SegmentBytes)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.full = full != nil; s.full {
-		full.Dir, full.PendingBytes = s.o.Dir, s.pendingBytes
-	}
-	return full, room
-}
-
-func (s *Slot) awaitRoom(ctx context.Context, full *FullError, room <-chan struct{}) error {
-	select {
-	case <-room:
-		return nil
-	case <-s.done:
-		return ErrClosed
-	case <-ctx.Done():
-		full.Cause = ctx.Err()
-		return full
-	}
 }
 
 // newTx prepares the segments and begins. It gives the token back on failure.

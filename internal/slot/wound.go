@@ -47,7 +47,7 @@ func (s *Slot) tellHoles(g, as *segment, fresh []hole, readable int64) (rows int
 		return 0, err
 	}
 	s.mu.Lock()
-	rows = min(max(0, g.rows-g.lost-readable), max(0, s.ledger.pending()))
+	rows = min(max(0, g.rows-g.lost-readable), max(0, g.rows-g.lost-g.gone), max(0, s.ledger.pending()))
 	span := g.span
 	s.mu.Unlock()
 	i := as.incident(fresh, keptAs, rows)

@@ -206,7 +206,7 @@ func (s *shared) dropRAM(ctx context.Context) (ram *sfpool.Pool, rows int64) {
 	}
 	ram, s.counts.leaving = s.ram, s.ram
 	s.ram, s.returning, s.said = nil, nil, nil
-	return ram, last.Evicted
+	return ram, last.Moved
 }
 
 // failed is Store.Failed.

@@ -43,7 +43,7 @@ func (s *shared) stats() Stats {
 	if p := cmp.Or(s.disk, c.failing); p != nil {
 		st.Stats = p.Stats()
 		addTraffic(&st.Stats, &c.disk)
-		addRejected(&st.Stats, &c.disk)
+		addCounts(&st.Stats, &c.disk)
 	}
 	past := c.ram
 	for _, p := range []*sfpool.Pool{c.leaving, s.ram} {
@@ -55,10 +55,11 @@ func (s *shared) stats() Stats {
 	}
 	addLedger(&st.RAMStats, &past)
 	addTraffic(&st.RAMStats, &past)
-	st.Moved = st.RAMStats.Evicted - c.lost // for this is how MoveTo settles them
+	st.Moved = st.RAMStats.Moved // of the evicted ones, as which MoveTo settles them
 	st.RAMStats.Accepted -= st.Moved
 	st.RAMStats.Evicted -= st.Moved
 	st.RAMStats.Gone -= st.Moved
+	st.RAMStats.Moved = 0
 	return st
 }
 
@@ -70,9 +71,11 @@ func addLedger(sum, more *sfpool.Stats) {
 	sum.DeadLettered += more.DeadLettered
 	sum.Rejected += more.Rejected
 	sum.Evicted += more.Evicted
+	sum.Moved += more.Moved
 	sum.Quarantined += more.Quarantined
 	sum.Unknown += more.Unknown
 	sum.Gone += more.Gone
+	sum.LedgerViolations += more.LedgerViolations
 }
 
 // addTraffic adds what each pool counts from its beginning.
@@ -83,11 +86,13 @@ func addTraffic(sum, more *sfpool.Stats) {
 	sum.Refusals += more.Refusals
 }
 
-// addRejected adds the dead letters that no slot counts.
-func addRejected(sum, more *sfpool.Stats) {
+// addCounts adds what a pool on disk counts from its beginning, besides traffic: the
+// ledgers of its slots go on by themselves.
+func addCounts(sum, more *sfpool.Stats) {
 	sum.Rejected += more.Rejected
-	sum.DeadLettered += more.Rejected
-	sum.Accepted += more.Rejected
+	sum.OrphansEvicted += more.OrphansEvicted
+	sum.LedgerViolations += more.LedgerViolations
+	sum.QuarantineRemoved += more.QuarantineRemoved
 }
 
 // retireDisk keeps the last figures of a pool on disk that is closed.
@@ -97,7 +102,7 @@ func (s *shared) retireDisk(p *sfpool.Pool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	addTraffic(&last, &s.counts.disk)
-	addRejected(&last, &s.counts.disk)
+	addCounts(&last, &s.counts.disk)
 	s.counts.disk = last
 	if s.counts.failing == p {
 		s.counts.failing = nil

@@ -20,8 +20,8 @@ import (
 
 // tiny is a store that is soon full, and an agent that does not wait for it.
 var tiny = []string{
-	`sf_max_segment_bytes = "64KiB"`, `sf_max_total_bytes = "128KiB"`, `sf_append_deadline = "1ms"`,
-	`reconnect_initial_backoff = "1ms"`, `reconnect_max_backoff = "5ms"`, `close_flush_timeout = "0s"`, `sender_pool_max = 1`,
+	`sf_full = "block"`, `sender_pool_max = 1`, `sf_max_segment_bytes = "64KiB"`, `sf_max_total_bytes = "128KiB"`,
+	`sf_append_deadline = "1ms"`, `reconnect_initial_backoff = "1ms"`, `reconnect_max_backoff = "5ms"`, `close_flush_timeout = "0s"`,
 }
 
 // wide is a metric that fills a store fast.

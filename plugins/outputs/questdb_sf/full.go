@@ -11,17 +11,20 @@ import (
 
 	"github.com/influxdata/telegraf/selfstat"
 
+	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/store"
 	"github.com/questdb-sf/questdb_sf/sfpool"
 )
 
-// backpressure watches for a store without room. It says so once when that
+// backpressure watches for a store without room: with sf_full = "block", or where
+// nothing could be dropped in time. It says so once when that
 // begins, and once when it ends together with what Telegraf has dropped. It ends
 // when a quarter of the store is free: a server that takes less than comes in
 // makes room for a batch now and then, and each time would be said.
 type backpressure struct {
 	log    *slog.Logger
 	buffer telegrafBuffer
+	policy sfpool.Full
 	before int64 // dropped by the time it began
 
 	mu    sync.Mutex // guards what stands below it, against readers of total
@@ -33,7 +36,7 @@ type backpressure struct {
 func (b *backpressure) wrote(err error, stats func() store.Stats) {
 	switch isFull := errors.Is(err, sfpool.ErrStoreFull); {
 	case isFull && b.since.IsZero():
-		b.begin(stats())
+		b.begin(stats(), err)
 	case err == nil && !b.since.IsZero():
 		if st, _ := present(stats()); st.PendingBytes <= st.MaxBytes/4*3 {
 			b.end("the store has room again")
@@ -49,16 +52,24 @@ func present(st store.Stats) (pool sfpool.Stats, inRAM bool) {
 	return st.Stats, false
 }
 
-func (b *backpressure) begin(stats store.Stats) {
+func (b *backpressure) begin(stats store.Stats, err error) {
 	b.turn(time.Now())
 	b.before = b.buffer.dropped()
 	st, inRAM := present(stats)
-	raise := "sf_max_total_bytes"
-	if inRAM {
-		raise = "ram_max_bytes"
+	remedy := "raise sf_max_total_bytes"
+	var full *slot.FullError
+	switch {
+	case inRAM:
+		remedy = "raise ram_max_bytes"
+	case errors.As(err, &full) && full.LowSpace:
+		remedy = "free space of the disk, of which sf_min_free_space is kept"
 	}
-	b.log.Warn("the store is full: metrics stay in Telegraf's buffer, which drops the oldest beyond metric_buffer_limit; "+
-		"see that QuestDB takes rows, or raise "+raise,
+	what := "the store is full"
+	if b.policy != sfpool.FullBlock {
+		what += ", and nothing in it could be dropped in time"
+	}
+	b.log.Warn(what+": metrics stay in Telegraf's buffer, which drops the oldest beyond metric_buffer_limit; "+
+		"see that QuestDB takes rows, or "+remedy,
 		"pending_rows", st.Pending, "pending_bytes", st.PendingBytes, "max_bytes", st.MaxBytes)
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/influxdata/telegraf"
 	"github.com/stretchr/testify/require"
 
+	"github.com/questdb-sf/questdb_sf/plugins/outputs/questdb_sf"
 	"github.com/questdb-sf/questdb_sf/sfpool"
 	"github.com/questdb-sf/questdb_sf/testutil/qwpserver"
 )
@@ -51,7 +52,7 @@ func TestAFullStoreIsSaidWhenItBeginsAndWhenItEnds(t *testing.T) {
 }
 
 func TestClosingWhileTheStoreIsFullSaysWhatTelegrafStillHolds(t *testing.T) {
-	o := output(t, dead(t.TempDir(), tiny[:5]...))
+	o := output(t, dead(t.TempDir(), tiny[:7]...))
 	said := listen(o)
 	ro := running(t, o, "memory")
 	fill(t, ro)
@@ -65,7 +66,7 @@ func TestClosingWhileTheStoreIsFullSaysWhatTelegrafStillHolds(t *testing.T) {
 func TestWriteAndCloseWithAFullStoreAndNoServerAreBounded(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		o := connected(t, block("http://127.0.0.1:1", dir, tiny[:2]...))
+		o := connected(t, block("http://127.0.0.1:1", dir, tiny[:4]...))
 		batch := make([]telegraf.Metric, 100)
 		for i := range batch {
 			batch[i] = wide(i)
@@ -82,4 +83,48 @@ func TestWriteAndCloseWithAFullStoreAndNoServerAreBounded(t *testing.T) {
 		require.LessOrEqual(t, time.Since(began), 8*time.Second)
 		t.Logf("write %s, close %s", wrote, time.Since(began)-wrote)
 	})
+}
+
+func TestAFullStoreDropsWhatItsPolicySaysAndTheAgentGoesOn(t *testing.T) {
+	for policy, says := range map[string]string{
+		"drop_oldest": "its oldest rows were dropped", "drop_newest": "new rows were dropped",
+	} {
+		t.Run(policy, func(t *testing.T) {
+			srv := serve(t, qwpserver.Options{})
+			srv.Stop()
+			o := output(t, with(block(srv.URL(), t.TempDir(), tiny...), `sf_full = "`+policy+`"`))
+			said := listen(o)
+			ro := running(t, o, "memory")
+			for made := range 3000 {
+				ro.AddMetric(wide(made))
+				if made%100 == 99 {
+					require.NoError(t, ro.Write())
+				}
+			}
+			require.Equal(t, int64(3000), stat(t, "rows_appended"))
+			dropped := stat(t, "rows_evicted")
+			require.Positive(t, dropped)
+			require.Equal(t, 3000-dropped, stat(t, "rows_pending"))
+			require.Zero(t, stat(t, "ledger_violations"))
+			lines := said.lines(says)
+			require.Len(t, lines, 1, "at once, then in sums")
+			for _, part := range []string{"rows=", "bytes=", "from=2023-11-14T22:", "to=2023-11-14T", "limit=sf_max_total_bytes"} {
+				require.Contains(t, lines[0], part)
+			}
+			require.Empty(t, said.lines("metrics stay in Telegraf"))
+			require.NoError(t, srv.Restart())
+			rows := waitRows(t, srv, 3000-dropped)
+			if policy == "drop_oldest" {
+				require.Equal(t, int64(2999), rows[len(rows)-1].Values["id"])
+			} else {
+				require.Equal(t, int64(0), rows[0].Values["id"])
+			}
+		})
+	}
+}
+
+func TestTheDefaultIsToDropTheOldestAndToKeepSomeSpaceFree(t *testing.T) {
+	o := questdb_sf.New()
+	require.Equal(t, "drop_oldest", o.SFFull)
+	require.Equal(t, "5%", o.SFMinFreeSpace)
 }

@@ -22,15 +22,21 @@ type Options struct {
 	TLSOptions
 	proxy.HTTPProxy
 
-	SFDir              string          `toml:"sf_dir"`
-	SenderID           string          `toml:"sender_id"`
-	SFUnavailable      string          `toml:"sf_unavailable"`
-	RAMMaxBytes        config.Size     `toml:"ram_max_bytes"`
-	SFDurability       string          `toml:"sf_durability"`
-	SFSyncInterval     config.Duration `toml:"sf_sync_interval"`
-	SFMaxTotalBytes    config.Size     `toml:"sf_max_total_bytes"`
-	SFMaxSegmentBytes  config.Size     `toml:"sf_max_segment_bytes"`
-	SFAppendDeadline   config.Duration `toml:"sf_append_deadline"`
+	SFDir             string          `toml:"sf_dir"`
+	SenderID          string          `toml:"sender_id"`
+	SFUnavailable     string          `toml:"sf_unavailable"`
+	RAMMaxBytes       config.Size     `toml:"ram_max_bytes"`
+	SFDurability      string          `toml:"sf_durability"`
+	SFSyncInterval    config.Duration `toml:"sf_sync_interval"`
+	SFMaxTotalBytes   config.Size     `toml:"sf_max_total_bytes"`
+	SFMinFreeSpace    string          `toml:"sf_min_free_space"`
+	SFFull            string          `toml:"sf_full"`
+	SFMaxAge          config.Duration `toml:"sf_max_age"`
+	SFMaxSegmentBytes config.Size     `toml:"sf_max_segment_bytes"`
+	SFAppendDeadline  config.Duration `toml:"sf_append_deadline"`
+	// QuarantineMaxBytes and OrphansMaxBytes of 0 are no cap.
+	QuarantineMaxBytes config.Size     `toml:"quarantine_max_bytes"`
+	OrphansMaxBytes    config.Size     `toml:"orphans_max_bytes"`
 	DrainOrphans       bool            `toml:"drain_orphans"`
 	LockTimeout        config.Duration `toml:"lock_timeout"`
 	DeadLetterMaxBytes config.Size     `toml:"dead_letter_max_bytes"`
@@ -89,7 +95,10 @@ func New() *Output {
 		RAMMaxBytes:             32 << 20,
 		SFDurability:            "flush",
 		SFSyncInterval:          config.Duration(time.Second),
+		SFMinFreeSpace:          "5%",
+		SFFull:                  "drop_oldest",
 		SFMaxSegmentBytes:       1 << 20,
+		QuarantineMaxBytes:      256 << 20,
 		SFAppendDeadline:        config.Duration(2 * time.Second),
 		DrainOrphans:            true,
 		LockTimeout:             config.Duration(10 * time.Second),

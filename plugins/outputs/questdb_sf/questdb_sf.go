@@ -110,7 +110,7 @@ func (o *Output) share() error {
 		return err
 	}
 	o.intake = intake.New(o.store, set.Pool.MaxSegmentBytes, rows, o.Logger)
-	o.full = &backpressure{log: o.Logger, buffer: bufferOf(o.Statistics)}
+	o.full = &backpressure{log: o.Logger, buffer: bufferOf(o.Statistics), policy: set.Pool.Full}
 	o.stats = &statistics{collector: o.Statistics, look: look(o.store, o.full)}
 	o.stats.start()
 	return nil

@@ -116,7 +116,7 @@ func TestMetricsOutOfTimeAreCountedAndSaidByPolicy(t *testing.T) {
 }
 
 func TestABatchThatIsTriedAgainCountsOnce(t *testing.T) {
-	o := output(t, dead(t.TempDir(), tiny[:5]...))
+	o := output(t, dead(t.TempDir(), tiny[:7]...))
 	ro := running(t, o, "memory")
 	m := wide(1)
 	m.AddField("u", uint64(math.MaxUint64))

@@ -40,6 +40,9 @@ func (o *Output) poolConfig() (sfpool.Config, error) {
 		MaxSegmentBytes:      int64(o.SFMaxSegmentBytes),
 		MaxTotalBytes:        int64(o.SFMaxTotalBytes),
 		DeadLetterMaxBytes:   int64(o.DeadLetterMaxBytes),
+		MaxAge:               time.Duration(o.SFMaxAge),
+		QuarantineMaxBytes:   noCapForZero(o.QuarantineMaxBytes),
+		OrphansMaxBytes:      int64(o.OrphansMaxBytes),
 		Auth:                 o.auth,
 		TLS:                  o.tls,
 		ConnectTimeout:       time.Duration(o.ConnectTimeout),
@@ -70,6 +73,12 @@ func (o *Output) poolConfig() (sfpool.Config, error) {
 func (o *Output) parseWords(cfg *sfpool.Config) (err error) {
 	if cfg.Durability, err = slot.ParseDurability(o.SFDurability); err != nil {
 		return fmt.Errorf("sf_%w", err)
+	}
+	if cfg.Full, err = sfpool.ParseFull(o.SFFull); err != nil {
+		return fmt.Errorf("sf_%w", err)
+	}
+	if cfg.MinFreeSpace, err = freeSpace(o.SFMinFreeSpace); err != nil {
+		return fmt.Errorf("sf_min_free_space %q: %w", o.SFMinFreeSpace, err)
 	}
 	if cfg.Transport, err = link.ParseTransport(o.Transport); err != nil {
 		return err
@@ -117,6 +126,10 @@ func (o *Output) checkValues() error {
 		return fmt.Errorf("ram_max_bytes %d is too small: use at least two segments, %d", o.RAMMaxBytes, 2*o.SFMaxSegmentBytes)
 	case o.DeadLetterMaxBytes < 1:
 		return fmt.Errorf("dead_letter_max_bytes %d is too small: use at least 524288", o.DeadLetterMaxBytes)
+	case o.QuarantineMaxBytes < 0:
+		return fmt.Errorf("quarantine_max_bytes %d is negative: use a size, or 0 for no cap", o.QuarantineMaxBytes)
+	case o.OrphansMaxBytes < 0:
+		return fmt.Errorf("orphans_max_bytes %d is negative: use a size, or 0 for no cap", o.OrphansMaxBytes)
 	case o.MaxColumnsPerTable < 0:
 		return fmt.Errorf("max_columns_per_table %d is too small: use at least 1, or 0 for no limit", o.MaxColumnsPerTable)
 	}
@@ -145,6 +158,7 @@ func (o *Output) checkDurations() error {
 	}{
 		{"sf_sync_interval", o.SFSyncInterval, time.Millisecond},
 		{"sf_append_deadline", o.SFAppendDeadline, 0},
+		{"sf_max_age", o.SFMaxAge, 0},
 		{"lock_timeout", o.LockTimeout, 0},
 		{"connect_timeout", o.ConnectTimeout, time.Millisecond},
 		{"request_timeout", o.RequestTimeout, time.Millisecond},
@@ -165,6 +179,26 @@ func noWaitForZero(d config.Duration) time.Duration {
 		return -1
 	}
 	return time.Duration(d)
+}
+
+// noCapForZero is the same for sizes.
+func noCapForZero(s config.Size) int64 {
+	if s == 0 {
+		return -1
+	}
+	return int64(s)
+}
+
+// freeSpace reads a percentage, or a size as Telegraf writes it.
+func freeSpace(value string) (sfpool.FreeSpace, error) {
+	if strings.HasSuffix(value, "%") {
+		return sfpool.ParseFreeSpace(value)
+	}
+	var size config.Size
+	if err := size.UnmarshalText([]byte(value)); err != nil || size < 0 || value == "" {
+		return sfpool.FreeSpace{}, errors.New(`use a percentage like "5%", or a size like "1GiB"`)
+	}
+	return sfpool.FreeSpace{Bytes: int64(size)}, nil
 }
 
 // checkTLS checks what needs no file. InsecureSkipVerify makes common/tls look at
