@@ -23,7 +23,8 @@ var (
 // unknown.
 type LockedError = slot.LockedError
 
-// DamageError says where a slot is damaged other than by a torn last write.
+// DamageError says where the slot of another client is damaged other than by a torn
+// last write. Slots of our own heal: see Stats.Incidents.
 type DamageError = slot.DamageError
 
 // AcquireError says that Borrow found no sender in time. It is the error of the

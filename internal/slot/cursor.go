@@ -53,9 +53,10 @@ type Cursor struct {
 }
 
 // NewCursor returns a cursor before the first frame that is not settled. It is
-// closed with the slot, or by Close.
+// closed with the slot, or by Close. It checks the settled frames that it passes over
+// inside a segment: a damaged length must not shift the numbers of those behind.
 func (s *Slot) NewCursor() *Cursor {
-	c := &Cursor{s: s, o: s.o, r: reader{ahead: readAhead}}
+	c := &Cursor{s: s, o: s.o, r: reader{ahead: readAhead, whole: true}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.closed = s.closed

@@ -11,7 +11,10 @@
 //	                       without credentials, or the label sf_destination
 //	sf-initial.sfa         the first segment of a fresh slot
 //	sf-<16 hex>.sfa        later segments; the number counts files, not frames
-//	<segment>.corrupt      a segment without a whole frame, set aside
+//	<segment>.corrupt      a segment that is done with, or of no use, in which
+//	                       something could not be read
+//	<segment>.<fsn>.corrupt  one frame that is whole but no message
+//	incident-<file>-<8 hex>.json  what could not be read, and where its bytes are
 //	.ack-watermark         written for other clients
 //	.qsf-state             our own truth about progress
 //	.failed                why nobody should try to drain the slot again; MarkFailed
@@ -53,7 +56,10 @@
 //	 64  durable: i64 file number of a segment, i64 offset up to which it is synced
 //	 80  rows: i64 accepted, acked, dead-lettered, evicted, quarantined, unknown
 //	128  u32 number of intervals, u32 CRC-32C of the intervals
-//	136  0
+//	136  u32 CRC-32C of .target, 0 for unknown
+//	140  8 u32: hashes of segments whose holes hide how many frames they had, and with
+//	     whose numbers the intervals reckon; 0 for none
+//	172  0
 //	508  u32 CRC-32C of the 508 bytes before
 //	512  intervals of settled FSNs above the watermark, at most 64: i64 from, i64 to
 //
@@ -62,7 +68,8 @@
 //	 0  u32 CRC-32C of the rest, u32 frames, i64 base, i64 created, i64 rows
 //	32  u32 end of the last frame, u32 size of the file
 //	40  i64 earliest, i64 latest timestamp, microseconds since 1970
-//	56  u32 CRC of the first frame, u32 flags: 1 in use, 0x100 has timestamps
+//	56  u32 CRC of the first frame, u32 flags: 1 in use, 0x100 has timestamps, 0x200
+//	    has lost rows (older releases take such a summary for none, and scan)
 //
 // The number of sf-initial.sfa is -1, that of any other name -2. Losing
 // .qsf-state loses no frame: any doubt about it means that frames are sent again.
@@ -98,7 +105,43 @@
 //   - Close of a slot with nothing pending: the last segment goes when the others
 //     are gone for certain. The next FSN stays in .qsf-state.
 //
-// The tests stop a workload before every call to the filesystem and recover from
-// what a power cut may leave there (crash_test.go), and fail every call
-// (fault_test.go).
+// # Wounds
+//
+// Damage that no crash explains keeps no slot from opening and no whole frame from
+// being delivered. What cannot be read is a hole in its segment, which keeps the
+// numbers of the frames that were there:
+//
+//   - Behind a bad frame reading goes on where its length says, if a whole frame
+//     stands there, or else at the next magic with a matching checksum.
+//   - How many frames a hole had is exact where their lengths can be read, or where
+//     the next segment or the summary says how many the segment had and no other
+//     hole hides its own. Otherwise it is the fewest that fit, no number is used
+//     again, and what .qsf-state calls settled among those frames is sent again.
+//   - The frames of a hole are settled; their rows are quarantined as far as the
+//     summary tells how many they were, or else unknown: what the ledger finds
+//     missing. An incident is written before anything changes.
+//   - No frame is appended behind a hole. When all of such a segment is settled it is
+//     renamed to .corrupt instead of unlinked. Nothing of this needs free space; a
+//     receipt that cannot be written is written later.
+//   - A segment that its summary vouches for is not scanned at open: a wound in it is
+//     found by the cursor that comes to it, and treated alike.
+//   - A missing file is a hole without bytes in the segment before. The last and the
+//     oldest are missed by what .qsf-state says of them, too.
+//   - A header that cannot be, or that claims the numbers of other frames, is
+//     corrected by .qsf-state, by the gap that its frames fill, or else they get new
+//     numbers at the end. It is rewritten in place, after .qsf-state has forgotten
+//     what it said of those numbers.
+//   - The end of the last segment is torn only where "durable" in .qsf-state does not
+//     say that it was synced.
+//   - .target that does not match its checksum is damaged if nobody writes such a text,
+//     or if it lacks a bit or the end of what was there and is wanted. Any other text
+//     is another destination.
+//
+// Errors of the filesystem are never damage. Files of other clients are not healed:
+// OpenForeign fails with DamageError.
+//
+// The tests harm every byte of a small slot (sweep_test.go), stop a workload before
+// every call to the filesystem and recover from what a power cut may leave there
+// (crash_test.go, wound_crash_test.go), and fail every call (fault_test.go,
+// transient_test.go).
 package slot

@@ -53,8 +53,9 @@ func (e *ForeignError) Error() string {
 		"drain it with that client, or choose another sender_id", e.Dir, e.Generation, e.File)
 }
 
-// DamageError is a wound: damage that is not the torn tail of a crash. The
-// bytes are untouched.
+// DamageError is a wound: damage that is not the torn tail of a crash. The bytes are
+// untouched. Slots of our own format heal instead; it is met in those of other
+// clients, and where a read shows what a second look does not.
 type DamageError struct {
 	Path   string
 	FSN    FSN   // the first frame concerned; -1 when unknown

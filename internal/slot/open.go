@@ -13,7 +13,8 @@ import (
 
 // Open locks the slot, creating it if need be, recovers what is in it, and makes
 // it ready for appends. Besides errors of the filesystem, returned as they are,
-// it fails with *LockedError, *ForeignError or *DamageError.
+// it fails with *LockedError or *ForeignError. Damage does not keep it from opening:
+// see "Wounds".
 func Open(o Options) (*Slot, error) {
 	o = o.withDefaults()
 	if err := o.validate(); err != nil {

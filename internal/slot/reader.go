@@ -23,6 +23,7 @@ const (
 type reader struct {
 	f     vfs.File
 	ahead int64 // how much to read at once, in the end; 0 for no more than is asked for
+	whole bool  // frames that are passed over are checked, not only their lengths
 	buf   []byte
 	off   int64 // of buf[0] in the file
 }
@@ -89,6 +90,16 @@ func (r *reader) length(off, end int64) (n int64, crc uint32, bad string, err er
 		bad = fmt.Sprintf("frame of %d bytes passes the end", n)
 	}
 	return n, crc, bad, nil
+}
+
+// skip returns what it takes to pass over the record at off.
+func (r *reader) skip(off, end int64) (size int64, crc uint32, bad string, err error) {
+	if r.whole {
+		rec, err := r.frame(off, end)
+		return rec.size, rec.crc, rec.bad, err
+	}
+	n, crc, bad, err := r.length(off, end)
+	return recordHead + n, crc, bad, err
 }
 
 // frame reads the record at off. An error is one of the file; a record that is

@@ -161,14 +161,14 @@ func (p *position) walk(r *reader, fsn FSN, a area) error {
 			p.jump(h)
 			continue
 		}
-		n, crc, bad, err := r.length(p.off, a.end)
+		size, crc, bad, err := r.skip(p.off, a.end)
 		if err != nil {
 			return err
 		}
 		if bad != "" {
 			return &DamageError{Path: r.f.Name(), FSN: p.fsn, Offset: p.off, Reason: bad}
 		}
-		p.off += recordHead + n
+		p.off += size
 		p.crc = crc
 		p.fsn++
 	}

@@ -32,13 +32,16 @@ func (r *recovery) summarized(f *found) bool {
 		f.known = true
 		return true
 	}
+	best := FSN(-1)
 	for base, list := range r.stored.summaries {
 		if slices.ContainsFunc(list, is) {
-			f.head.base, f.known = base, true
-			return true
+			best = max(best, base)
 		}
 	}
-	return false
+	if best >= 0 {
+		f.head.base, f.known = best, true
+	}
+	return best >= 0
 }
 
 // heads takes the number of the first segment from what .qsf-state says of it. Of a

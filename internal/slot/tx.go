@@ -177,14 +177,6 @@ func (s *Slot) usable() error {
 	return nil
 }
 
-// sealWounded has no frame follow in a segment that has lost some, once all of it is
-// on the device. The caller holds the token.
-func (s *Slot) sealWounded() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.tail.sealed = s.tail.sealed || s.tail.seg.wounded && len(s.tail.ram) == 0
-}
-
 func (s *Slot) fatalErr() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -105,6 +105,14 @@ func (s *Slot) followAnew(before *book) {
 	}
 }
 
+// sealWounded has no frame follow in a segment that has lost some, once all of it is
+// on the device. The caller holds the token.
+func (s *Slot) sealWounded() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tail.sealed = s.tail.sealed || s.tail.seg.wounded && len(s.tail.ram) == 0
+}
+
 // number remembers that the intervals reckon with the holes of a segment. The caller
 // holds mu, or is alone.
 func (s *Slot) number(g *segment) {
