@@ -140,8 +140,9 @@ func (p *Pool) noteOrphanBytes(name string, bytes int64) {
 // whole store may where there is no such limit.
 func (p *Pool) sayOrphans() {
 	limit := cmp.Or(p.cfg.OrphansMaxBytes, p.budget.Max())
+	stray, strays := p.undrained()
 	p.mu.Lock()
-	sum, count := p.orphans.bytes(), len(p.orphans.known)
+	sum, count := p.orphans.bytes()+stray, len(p.orphans.known)+strays
 	say := sum > limit && !p.orphans.saidLarge
 	p.orphans.saidLarge = sum > limit && (say || p.orphans.saidLarge)
 	p.unlock()
@@ -157,6 +158,25 @@ func (p *Pool) sayOrphans() {
 	}
 	p.cfg.Logger.Warn("slots without an owner take much of the disk; "+next,
 		"sf_dir", p.cfg.Dir, "orphans", count, "bytes", sum, "limit", limit)
+}
+
+// undrained adds up the slots that would be orphans to a pool that drains them.
+func (p *Pool) undrained() (sum int64, count int) {
+	if p.cfg.DrainOrphans {
+		return 0, 0
+	}
+	entries, _ := p.cfg.FS.ReadDir(p.cfg.Dir) // the look has just told of a failure
+	for _, e := range entries {
+		name := e.Name()
+		if !e.IsDir() || strings.HasPrefix(name, ".") || managed(name, p.cfg.SenderID, p.cfg.MaxSenders) ||
+			imported(name, p.cfg.SenderID) || p.livingOwner(name) != nil {
+			continue
+		}
+		if bytes := p.orphanBytes(name); bytes > 0 {
+			sum, count = sum+bytes, count+1
+		}
+	}
+	return sum, count
 }
 
 // bytes adds up what was seen of all orphans. WARNING: the caller must hold mu.

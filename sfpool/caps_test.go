@@ -47,20 +47,28 @@ func TestQuarantinedFilesBeyondTheirCapGoTheOldestFirst(t *testing.T) {
 }
 
 func TestALargeBacklogOfOrphansIsToldOnce(t *testing.T) {
-	y := newYard(t)
-	y.cfg.URLs = []string{nowhere} // they stay
-	y.leave("other-0", 40, 1000)
-	y.cfg.MaxSegmentBytes, y.cfg.MaxSenders, y.cfg.MaxTotalBytes = 64<<10, 1, 128<<10
-	p := y.open()
-	y.write(p)
-	y.log.await(t, 1, "slots without an owner take much of the disk")
-	y.write(p)
-	time.Sleep(100 * time.Millisecond)
-	if n := y.log.said("slots without an owner take much of the disk"); n != 1 {
-		t.Errorf("said %d times", n)
-	}
-	if n := len(y.segments("other-0")); n < 3 {
-		t.Errorf("%d segments are left", n)
+	for _, drain := range []bool{true, false} {
+		t.Run(fmt.Sprintf("drained %t", drain), func(t *testing.T) {
+			y := newYard(t)
+			y.cfg.URLs = []string{nowhere} // they stay
+			y.leave("other-0", 40, 1000)
+			y.cfg.MaxSegmentBytes, y.cfg.MaxSenders, y.cfg.MaxTotalBytes = 64<<10, 1, 128<<10
+			y.cfg.DrainOrphans = drain
+			if !drain {
+				y.cfg.OrphansMaxBytes = 100 << 10 // without drain it drops nothing
+			}
+			p := y.open()
+			y.write(p)
+			y.log.await(t, 1, "slots without an owner take much of the disk")
+			y.write(p)
+			time.Sleep(100 * time.Millisecond)
+			if n := y.log.said("slots without an owner take much of the disk"); n != 1 {
+				t.Errorf("said %d times", n)
+			}
+			if n := len(y.segments("other-0")); n < 3 {
+				t.Errorf("%d segments are left", n)
+			}
+		})
 	}
 }
 
