@@ -12,6 +12,7 @@ import (
 func (p *Pool) onIncident(name string) func(slot.Incident) {
 	return func(i slot.Incident) {
 		p.incidents.Add(1)
+		p.noteSetAside()
 		file := i.File
 		if file == "" {
 			file = "(missing)"

@@ -132,7 +132,7 @@ var plants = []struct {
 	{"slot", "default-0", 1},
 	{"segment", "default-0/sf-initial.sfa", 1},
 	{"lock of a slot", "default-0/.lock", 1},
-	{"state of a slot", "default-0/.qsf-state", 1},
+	{"target of a slot", "default-0/.target", 1},
 	{"locks", ".slot-locks", 0},
 	{"lock of the pool", ".slot-locks/default.pool.lock", 0},
 }
@@ -163,6 +163,33 @@ func TestLinksInsideSfDirAreNotFollowedAndOtherSlotsGoOn(t *testing.T) {
 			d.must(errors.Join(os.Remove(link), os.Rename(outside, link)))
 			if slots, err := d.run(false); err != nil || len(slots) != 2 {
 				t.Errorf("mended: slots %v, error %v", slots, err)
+			}
+		})
+	}
+}
+
+// A side file is of no value to the rows: its link is set aside, and the slot goes on.
+func TestALinkInThePlaceOfASideFileIsSetAsideAndNotFollowed(t *testing.T) {
+	for _, name := range []string{".qsf-state", ".ack-watermark"} {
+		t.Run(name, func(t *testing.T) {
+			d := newDen(t)
+			if _, err := d.run(false); err != nil {
+				t.Fatal(err)
+			}
+			outside, link := filepath.Join(t.TempDir(), "moved"), filepath.Join(d.dir, "default-0", name)
+			d.must(errors.Join(os.Rename(link, outside), os.Symlink(outside, link)))
+			before := picture(t, filepath.Dir(outside))
+			if slots, err := d.run(false); err != nil || len(slots) != 2 {
+				t.Errorf("slots %v, error %v", slots, err)
+			}
+			if info, err := os.Lstat(link); err == nil && !info.Mode().IsRegular() {
+				t.Errorf("%s is still %v", link, info.Mode())
+			}
+			if info, err := os.Lstat(link + ".corrupt"); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+				t.Errorf("the link was not set aside: %v, %v", info, err)
+			}
+			if after := picture(t, filepath.Dir(outside)); after != before {
+				t.Error("what the link leads to has changed")
 			}
 		})
 	}

@@ -284,9 +284,10 @@ func (f *flight) load(ctx context.Context) error {
 			return nil
 		}
 		if err := f.parse(e); err != nil {
-			return &localError{doing: "read", err: &slot.DamageError{
-				Path: f.s.cfg.Slot.Dir(), FSN: e.FSN, Offset: -1, Reason: "the frame is whole but not a message: " + err.Error(),
-			}}
+			if err := f.s.quarantine(e.FSN, err); err != nil {
+				return &localError{doing: "read", err: err}
+			}
+			continue
 		}
 		f.fsn = e.FSN
 		if err := f.enter(ctx); err != nil {
@@ -300,6 +301,19 @@ func (f *flight) load(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// quarantine sets a frame aside that is whole but not a message. Slots of other clients
+// are left as they are, with a *slot.DamageError.
+func (s *Sender) quarantine(fsn slot.FSN, why error) error {
+	if own, ok := s.cfg.Slot.(interface {
+		Quarantine(fsn slot.FSN, why string) error
+	}); ok {
+		return own.Quarantine(fsn, why.Error())
+	}
+	return &slot.DamageError{
+		Path: s.cfg.Slot.Dir(), FSN: fsn, Offset: -1, Reason: "the frame is whole but not a message: " + why.Error(),
+	}
 }
 
 // flagsAt is where a message has its flags.

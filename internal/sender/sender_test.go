@@ -104,12 +104,16 @@ func (b *bed) storeRows(rows ...qwp.Row) {
 			b.Fatal(err)
 		}
 	}
-	frame := build.AppendFrame(nil)
+	b.storeFrame(build.AppendFrame(nil), len(rows))
+}
+
+func (b *bed) storeFrame(frame []byte, rows int) {
+	b.Helper()
 	tx, err := b.slot.Reserve(context.Background(), []int{len(frame)})
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := tx.Append(slot.Frame{Bytes: frame, Rows: len(rows)}); err != nil {
+	if err := tx.Append(slot.Frame{Bytes: frame, Rows: rows}); err != nil {
 		b.Fatal(err)
 	}
 	tx.Publish()
@@ -391,6 +395,21 @@ func TestStopLeavesInTheSlotWhatIsNotAcked(t *testing.T) {
 		}
 		if err := b.loop.Drain(context.Background()); err == nil {
 			t.Error("a stopped sender claims to be drained")
+		}
+	})
+}
+
+func TestAFrameThatIsNoMessageIsQuarantinedAndOthersGoOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBed(t, &server{window: 4})
+		b.store(3)
+		b.storeFrame([]byte("QWP1 and then nothing of the kind"), 5)
+		b.store(2)
+		b.drained()
+		b.has(0, 1, 2, 3, 4)
+		st := b.slot.Stats()
+		if st.Acked != 5 || st.Unknown != 5 || st.Pending != 0 || st.Incidents != 1 || b.loop.State().LastError != nil {
+			t.Errorf("%+v, %+v", st, b.loop.State())
 		}
 	})
 }
