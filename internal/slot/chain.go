@@ -27,7 +27,7 @@ func (r *recovery) add(f found) error {
 		case next == nil:
 			return r.addLast(f, g, v)
 		case v.frames == 0:
-			r.husk(f)
+			r.husks = append(r.husks, f)
 			return nil
 		case g.base+FSN(v.least()) <= next.base:
 			r.keep(g, v, int64(next.base-g.base))
@@ -93,7 +93,7 @@ func (r *recovery) addLast(f found, g *segment, v *surveyed) error {
 		r.corrupt = append(r.corrupt, f.name)
 		return nil
 	case v.frames == 0:
-		r.husk(f)
+		r.husks = append(r.husks, f)
 		return nil
 	}
 	r.keep(g, v, v.least()+lost)
@@ -173,7 +173,8 @@ func (r *recovery) overlap(f found, g *segment, v *surveyed) (done bool, err err
 		r.shorten(g, v, here, next.base)
 		return true, nil
 	case equal && len(there) == 0 && r.chain[0].next() <= g.next():
-		return false, r.dropNext()
+		r.dropNext()
+		return false, nil
 	}
 	return r.part(f, g), nil
 }
@@ -200,7 +201,7 @@ func (r *recovery) behind(end FSN) (map[FSN]uint32, error) {
 
 // dropNext drops the segments behind: all their frames stand in the one that is
 // looked at.
-func (r *recovery) dropNext() error {
+func (r *recovery) dropNext() {
 	for _, g := range r.chain {
 		if len(g.holes) > 0 {
 			r.corrupt = append(r.corrupt, g.name)
@@ -209,7 +210,6 @@ func (r *recovery) dropNext() error {
 		}
 	}
 	r.chain, r.torn, r.doubts = nil, 0, nil
-	return nil
 }
 
 // part takes one of two segments out of the chain that claim the same numbers for

@@ -88,9 +88,6 @@ func (r *recovery) fileOf(g *segment) found {
 	return r.files[r.byName[g.name]]
 }
 
-// husk notes a file of which no frame can be read.
-func (r *recovery) husk(f found) { r.husks = append(r.husks, f) }
-
 // placeStrays gives files a place that do not say where they belong, or say
 // something that cannot be: a gap in the chain that is large enough, or its end.
 func (r *recovery) placeStrays() error {
@@ -102,7 +99,7 @@ func (r *recovery) placeStrays() error {
 			return err
 		}
 		if v.frames == 0 {
-			r.husk(f)
+			r.husks = append(r.husks, f)
 			continue
 		}
 		at := r.gapFor(v, f.head.base)
@@ -122,8 +119,9 @@ func (r *recovery) placeStrays() error {
 func (r *recovery) gapFor(v *surveyed, said FSN) int {
 	best := len(r.chain)
 	for i := 1; i < len(r.chain); i++ {
-		from, room := r.readTo(r.chain[i-1]), int64(0)
-		if room = int64(r.chain[i].base - from); room < v.least() || room == 0 {
+		from := r.readTo(r.chain[i-1])
+		room := int64(r.chain[i].base - from)
+		if room < v.least() {
 			continue
 		}
 		if from == said {
