@@ -23,6 +23,7 @@ type recovery struct {
 	names   []string        // of everything in the directory
 	told    map[string]bool // stems of files that incidents are about
 	odd     []string        // names of ours that are no regular files
+	later   []found         // whose headers have signs of a later generation
 	chain   []*segment      // the last first while it is built
 	torn    int64           // bytes behind the last frame of the last segment
 	debris  []string        // empty, half made or settled files, to be removed
@@ -76,6 +77,33 @@ func (r *recovery) list() error {
 			return err
 		}
 	}
+	return r.judgeLater()
+}
+
+// judgeLater tells the headers of a later generation from damaged ones of ours. A
+// client of a later one marks every segment, and keeps other files beside; in a slot
+// with a .qsf-state, what that names or stands beside segments without a mark is ours.
+func (r *recovery) judgeLater() error {
+	if len(r.later) == 0 {
+		return nil
+	}
+	plain := slices.ContainsFunc(r.files, func(f found) bool { return f.fault == "" })
+	ours := false
+	b, err := readSmall(r.o.FS, r.path(stateName), stateTable)
+	if err = ignoreMissing(err); err != nil {
+		return err
+	}
+	for at := 0; at+stateRecord <= len(b); at += stateRecord {
+		s, ok := parseState(b[at:])
+		ours = ours || ok && (plain || slices.ContainsFunc(r.later, s.head.is))
+	}
+	if !ours {
+		return &ForeignError{Dir: r.o.Dir, File: r.later[0].name, Generation: r.later[0].fault}
+	}
+	for _, f := range r.later {
+		f.fault = "" // the rest of the header says what it did; this is written anew
+		r.files = append(r.files, f)
+	}
 	return nil
 }
 
@@ -120,7 +148,11 @@ func (r *recovery) look(name string) error {
 	}
 	fault, later := headerFault(b[:n])
 	if later {
-		return &ForeignError{Dir: r.o.Dir, File: name, Generation: fault}
+		r.later = append(r.later, found{
+			name: name, gen: fileGen(name), size: size, head: parseHeader(b), raw: b[:headerSize], fault: fault,
+			firstCRC: little.Uint32(b[headerSize:]), blank: little.Uint64(b[headerSize:]) == 0,
+		})
+		return nil
 	}
 	if fault != "" {
 		// A crash may have kept it from being made.

@@ -109,6 +109,9 @@ func (p *patient) examine(mem *vfstest.Mem, files map[string][]byte) error {
 	o.Target = "http://questdb:9000\n"
 	s, err := slot.Open(o)
 	if foreign := (*slot.ForeignError)(nil); errors.As(err, &foreign) {
+		if foreign.File != "sf-manifest.bin" && foreign.File != ".symbol-dict" {
+			return fmt.Errorf("damage is taken for another client: %w", err)
+		}
 		return p.untouched(mem, files)
 	}
 	if err != nil {
