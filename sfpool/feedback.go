@@ -14,7 +14,7 @@ import (
 
 const (
 	maxFeedRows  = 4096    // that are fed at a time
-	maxFeedBytes = 1 << 20 // of letters, about
+	maxFeedBytes = 1 << 20 // of letters, about; less in a small store: see feedBytes
 	maxTrials    = 64      // reasons that are tried at a time
 	feedPace     = time.Second
 	// feedWait bounds the wait for an answer: what stands before it in the slot may
@@ -28,7 +28,8 @@ var errBusy = errors.New("no sender is idle, or the store has a backlog")
 // FeedBack stores refused rows again that are kept as dead letters, the oldest
 // first and up to most of them, whether the server has come to accept them or not; 0
 // is all that are there now. It returns how many there were. Rows that are refused
-// again become letters again.
+// again become letters again. Nothing is dropped for them: where the store has no
+// room for more the error is ErrStoreFull, and what was not stored is a letter still.
 //
 // A row is first stored, then its letter is removed. A crash in between sends it
 // twice; with ExactlyOnce it is stored once all the same. Such a row counts as
@@ -78,7 +79,7 @@ func (p *Pool) feedSome(ctx context.Context, most int64) (int, error) {
 	for g := range groups {
 		want[g] = maxFeedRows
 	}
-	list, err := p.letters.Oldest(want, maxFeedBytes)
+	list, err := p.letters.Oldest(want, p.feedBytes())
 	if err != nil {
 		return 0, err
 	}
@@ -144,6 +145,10 @@ func (p *Pool) feedRound() error {
 	return nil
 }
 
+// feedBytes bounds the letters that are fed at a time: a small store is not filled
+// with them.
+func (p *Pool) feedBytes() int64 { return min(maxFeedBytes, p.budget.Max()/8) }
+
 // untilClosing returns a context that ends when Close begins.
 func (p *Pool) untilClosing() (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -160,7 +165,7 @@ func (p *Pool) untilClosing() (context.Context, context.CancelFunc) {
 // tryLetters stores one letter of each reason, each in a frame of its own, and
 // returns the reasons whose letter was taken.
 func (p *Pool) tryLetters(ctx context.Context, try map[deadletter.Group]int) (taken []deadletter.Group, _ error) {
-	list, err := p.letters.Oldest(try, maxFeedBytes)
+	list, err := p.letters.Oldest(try, p.feedBytes())
 	if err != nil || len(try) == 0 {
 		return nil, err
 	}
@@ -179,7 +184,7 @@ func (p *Pool) tryLetters(ctx context.Context, try map[deadletter.Group]int) (ta
 			taken = append(taken, g)
 		}
 	}
-	if read < maxFeedBytes { // else the others have their turn at once
+	if read < p.feedBytes() { // else the others have their turn at once
 		for g := range try { // whose letters cannot be read
 			p.feeder.putOff(g)
 		}
@@ -192,7 +197,7 @@ func (p *Pool) tryLetters(ctx context.Context, try map[deadletter.Group]int) (ta
 func (p *Pool) feedGroup(ctx context.Context, g deadletter.Group, n int64) error {
 	rows := 0
 	for {
-		list, err := p.letters.Oldest(map[deadletter.Group]int{g: maxFeedRows}, maxFeedBytes)
+		list, err := p.letters.Oldest(map[deadletter.Group]int{g: maxFeedRows}, p.feedBytes())
 		if err != nil {
 			return err
 		}
@@ -312,7 +317,8 @@ func (p *Pool) feed(ctx context.Context, s *Sender, list []deadletter.Found, apa
 			"letters", len(list)-len(done.rows), "last_error", unfit)
 	}
 	p.feeder.watch(s.Name())
-	if err := s.Flush(ctx, b); err != nil {
+	// Letters are safe where they are: no row is dropped for them, nor they for want of room.
+	if err := p.flush((*Staged).reserveSpare, ctx, []Shard{{Sender: s, Batch: b}}); err != nil {
 		return fed{}, err
 	}
 	done.mark, done.frames = s.Mark(), len(b.frames)
