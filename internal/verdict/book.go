@@ -88,6 +88,13 @@ func (b *Book) Busy() bool { return b != nil && b.busy.Load() }
 
 func (b *Book) settle() { b.busy.Store(len(b.verdicts)+len(b.bars) > 0) }
 
+// Counts returns how many verdicts and bars there are now.
+func (b *Book) Counts() (verdicts, bars int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.verdicts), len(b.bars)
+}
+
 // Learn notes a refusal, and says whether it is news. One that was known is renewed: its
 // next probe comes later.
 func (b *Book) Learn(v Verdict) (news bool) {
