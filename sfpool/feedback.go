@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/deadletter"
@@ -23,7 +24,7 @@ const (
 )
 
 // errBusy says that the pool has more important things to do.
-var errBusy = errors.New("no sender is idle, or the store has a backlog")
+var errBusy = errors.New("no sender is idle, the store has a backlog, or the server takes nothing")
 
 // FeedBack stores refused rows again that are kept as dead letters, the oldest
 // first and up to most of them, whether the server has come to accept them or not; 0
@@ -132,7 +133,7 @@ func (p *Pool) feedRound() error {
 		return err
 	}
 	p.feeder.know(groups)
-	try, accepted := p.feeder.ready(maxTrials)
+	try, accepted := p.feeder.ready(p.trials())
 	taken, err := p.tryLetters(ctx, try)
 	if err != nil {
 		return err
@@ -148,6 +149,30 @@ func (p *Pool) feedRound() error {
 // feedBytes bounds the letters that are fed at a time: a small store is not filled
 // with them.
 func (p *Pool) feedBytes() int64 { return min(maxFeedBytes, p.budget.Max()/8) }
+
+// trials is how many reasons may be tried at a time. While no connection shows that
+// the server is there it is one: what is under way during an outage may grow older
+// than MaxAge, or have to give way to new rows.
+func (p *Pool) trials() int {
+	if st := p.Stats(); st.connected() {
+		return maxTrials
+	}
+	return 1
+}
+
+func (st *Stats) connected() bool {
+	return slices.ContainsFunc(st.Slots, func(s SlotStats) bool { return s.Connected })
+}
+
+// inOutage says whether rows of a slot cannot be sent. An outage in which the rows of
+// a slot were dropped goes on there until another row is taken: that counts only if no
+// slot has a connection.
+func (st *Stats) inOutage() bool {
+	connected := st.connected()
+	return slices.ContainsFunc(st.Slots, func(s SlotStats) bool {
+		return !s.OutageSince.IsZero() && (s.Pending > 0 || !connected)
+	})
+}
 
 // untilClosing returns a context that ends when Close begins.
 func (p *Pool) untilClosing() (context.Context, context.CancelFunc) {
@@ -274,7 +299,7 @@ func (d *fed) anyRefused(f *feeder) bool {
 // feedAndWait feeds letters while nobody else wants a sender, and waits up to
 // feedWait until the server has answered for all of them.
 func (p *Pool) feedAndWait(ctx context.Context, list []deadletter.Found, apart bool) (fed, error) {
-	if st := p.Stats(); st.Full || 4*st.PendingBytes > st.MaxBytes {
+	if st := p.Stats(); st.Full || 4*st.PendingBytes > st.MaxBytes || st.inOutage() {
 		return fed{}, errBusy
 	}
 	s, ok := p.TryBorrow(ctx)

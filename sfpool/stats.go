@@ -96,7 +96,7 @@ type SlotStats struct {
 	Host      string
 	// LastError is why the present outage goes on; nil in health.
 	LastError error
-	// OutageSince is zero in health.
+	// OutageSince is zero in health, and while the slot is not open.
 	OutageSince time.Time
 }
 
@@ -204,7 +204,10 @@ func (g *glimpse) stats(v slotView) SlotStats {
 		PendingBytes: v.PendingBytes, AppendedBytes: n.appended, AckedBytes: n.settled,
 		Connects: n.connects, Refusals: n.refusals, HeldRows: v.conn.Held, Full: v.Full && g.member != nil,
 		Connected: v.conn.Connected, Transport: v.conn.Transport, Host: v.conn.Host,
-		LastError: v.conn.LastError, OutageSince: v.conn.Since,
+		LastError: v.conn.LastError,
+	}
+	if g.member != nil {
+		s.OutageSince = v.conn.Since
 	}
 	if v.HasOldest && v.PendingFrames > 0 {
 		s.OldestPending = cmp.Or(v.OldestPublished, time.UnixMicro(v.OldestPendingTime))

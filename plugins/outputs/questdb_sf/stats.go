@@ -125,7 +125,7 @@ func oldestAge(v *view) (age int64) {
 func longestOutage(v *view) (age int64) {
 	for _, slots := range [][]sfpool.SlotStats{v.Slots, v.RAMStats.Slots} {
 		for i := range slots {
-			if since := slots[i].OutageSince; !since.IsZero() {
+			if since := slots[i].OutageSince; !since.IsZero() && slots[i].Pending > 0 {
 				age = max(age, int64(v.now.Sub(since)))
 			}
 		}
