@@ -251,7 +251,7 @@ func (s *Staged) syncLetters() error {
 func (p *Pool) keepLetters(letters []byte, n int) error {
 	if p.letters == nil {
 		p.sayDropped.Do(func() {
-			p.cfg.Logger.Warn("rows that can never be stored are counted and dropped: there is no sf_dir for a dead-letter file")
+			p.cfg.Logger.Warn("rows that can never be stored, or that the server refuses, are counted and dropped: there is no sf_dir for dead letters")
 		})
 		return nil
 	}
