@@ -78,6 +78,8 @@ type flight struct {
 	begun    bool   // a part of the frame in view was added, and not all
 	single   []byte // a frame of a group that is sent as if it were none
 	recycle  <-chan struct{}
+	made     time.Time
+	anew     bool // it was made to know what has become of tables, and has not come to that
 	again    bool // another walk is due, once all is answered
 	blocked  bool // nothing behind this point goes out in this walk
 	leaving  bool // the connection takes no frame behind this one
@@ -87,7 +89,11 @@ type flight struct {
 }
 
 func newFlight(s *Sender, conn link.Conn, cursor *slot.Cursor, recycle <-chan struct{}) *flight {
-	f := &flight{s: s, conn: conn, cursor: cursor, recycle: recycle, unmade: map[string]struct{}{}, answers: make(chan answer, conn.Window()+1)}
+	f := &flight{
+		s: s, conn: conn, cursor: cursor, recycle: recycle, made: time.Now(), anew: s.renew,
+		unmade: map[string]struct{}{}, answers: make(chan answer, conn.Window()+1),
+	}
+	s.renew = false
 	f.replies = replies{tables: s.cfg.Tables, host: conn.Host(), since: s.since, known: map[string]reply{}}
 	if s.since.IsZero() {
 		f.replies.since = time.Now()
@@ -277,6 +283,7 @@ func (f *flight) load(ctx context.Context) error {
 		}
 		if !ok {
 			f.s.parking.end()
+			f.anew = false
 			return nil
 		}
 		if err := f.parse(e); err != nil {

@@ -118,11 +118,12 @@ func (f *flight) planBlock(ctx context.Context, todo []piece, paused bool, now t
 	if v.asked.Before(f.planned) {
 		f.planned = v.asked
 	}
-	if f.s.cfg.Book.Busy() && f.barred(t, todo) {
-		return nil
+	if f.s.cfg.Book.Busy() {
+		if barred, err := f.barred(t, todo); barred || err != nil {
+			return err
+		}
 	}
-	f.dispatch(t, todo)
-	return nil
+	return f.dispatch(t, todo)
 }
 
 func (f *flight) holdAll(t *qwp.Table, todo []piece, why error) {
@@ -133,31 +134,43 @@ func (f *flight) holdAll(t *qwp.Table, todo []piece, why error) {
 
 // barred has the rows of a table wait that the server takes none of, but for one that
 // is offered now and then.
-func (f *flight) barred(t *qwp.Table, todo []piece) bool {
-	words, barred, probing := f.s.cfg.Book.Barred(f.conn.Host(), t.Name)
-	if !barred {
-		return false
+func (f *flight) barred(t *qwp.Table, todo []piece) (bool, error) {
+	host := f.conn.Host()
+	words, barred, due := f.s.cfg.Book.Barred(host, t.Name)
+	switch {
+	case !barred:
+		return false, nil
+	case due && f.dated():
+		return true, f.renewed()
 	}
 	f.s.parking.revisit = true
 	f.holdAll(t, todo, fmt.Errorf("the server takes no rows of table %q: %s", t.Name, words))
 	for _, p := range todo {
-		if probing && p.fault == nil {
-			f.rename(t)
-			one := qwp.Part{Table: p.Table, First: p.First, Last: p.First + 1}
-			f.special = true
-			f.held.rows--
-			f.parts = append(f.parts, parcel{Part: one, alone: true, table: t.Name,
-				probe: &probe{bar: true, key: verdict.Key{Host: f.conn.Host(), Table: t.Name}, column: -1}})
-			break
+		if !due || p.fault != nil {
+			continue
 		}
+		at := f.s.cfg.Book.Offer(host, t.Name, p.rows())
+		if at < 0 {
+			continue
+		}
+		f.rename(t)
+		one := qwp.Part{Table: p.Table, First: p.First + at, Last: p.First + at + 1}
+		f.special = true
+		f.held.rows--
+		f.parts = append(f.parts, parcel{Part: one, alone: true, table: t.Name,
+			probe: &probe{bar: true, key: verdict.Key{Host: host, Table: t.Name}, column: -1}})
+		break
 	}
-	return true
+	return true, nil
 }
 
 // dispatch sends the pieces of a block: as they are where nothing is known against
 // them.
-func (f *flight) dispatch(t *qwp.Table, todo []piece) {
+func (f *flight) dispatch(t *qwp.Table, todo []piece) error {
 	fixes := f.rename(t)
+	if f.dated() && f.anyDue(fixes) {
+		return f.renewed()
+	}
 	l := f.s.parking.lots[f.fsn]
 	alone := l != nil && l.alone
 	for _, p := range todo {
@@ -170,6 +183,17 @@ func (f *flight) dispatch(t *qwp.Table, todo []piece) {
 			f.sift(t, p.Part, fixes, alone)
 		}
 	}
+	return nil
+}
+
+// anyDue says whether it is time to try one of the verdicts again.
+func (f *flight) anyDue(fixes []fixed) bool {
+	for i := range fixes {
+		if f.s.cfg.Book.Due(fixes[i].Key) {
+			return true
+		}
+	}
+	return false
 }
 
 // isBefore says whether a part stands right before the row that was set aside last.
@@ -214,6 +238,12 @@ func (f *flight) waitForProof(t *qwp.Table, part qwp.Part, words string) {
 	f.held.add(t.Name, fmt.Errorf("the server refuses rows of table %q, and has not taken others since: %s", t.Name, words), part.Last-part.First)
 }
 
+// waitForColumn leaves a row where it is until the server is set up to take it.
+func (f *flight) waitForColumn(t *qwp.Table, x *fixed) {
+	f.s.parking.revisit = true
+	f.held.add(t.Name, fmt.Errorf("the server takes no value of column %q of table %q: %s", x.Column, t.Name, x.Words), 1)
+}
+
 // sift sends rows of a block on which there are replies: those that have values which
 // nothing but a dead letter helps become one, and a probe goes out as it is.
 func (f *flight) sift(t *qwp.Table, part qwp.Part, fixes []fixed, alone bool) {
@@ -238,9 +268,12 @@ func (f *flight) sift(t *qwp.Table, part qwp.Part, fixes []fixed, alone bool) {
 		case x != nil:
 			send(row)
 			one := qwp.Part{Table: part.Table, First: row, Last: row + 1}
-			if f.probing != x.Key && f.s.cfg.Book.AcceptedSince(host, "", x.Mark) {
+			switch {
+			case x.Wait:
+				f.waitForColumn(t, x)
+			case f.probing != x.Key && f.s.cfg.Book.AcceptedSince(host, "", x.Mark):
 				f.condemnRow(r, one, x.Column, x.Type, x.Words)
-			} else {
+			default:
 				f.waitForProof(t, one, x.Words)
 			}
 			from = row + 1
@@ -271,6 +304,9 @@ func (f *flight) offends(t *qwp.Table, r *qwp.Row, fixes []fixed) (x *fixed, pro
 		}
 		if f.s.cfg.Book.Probe(x.Key) {
 			return x, true
+		}
+		if x.Wait {
+			return x, false
 		}
 		if x.To == "" {
 			return x, !f.s.cfg.Book.AcceptedSince(f.conn.Host(), "", x.Mark) && f.offers()

@@ -250,15 +250,35 @@ func (f *flight) lookInto(ctx context.Context, l *lot) error {
 	}
 	at := rowAt(f.view.Tables(), c.part, c.row)
 	t := &f.view.Tables()[at.Table]
-	if ofServer(c.Refusal) {
+	column := named(t, c.Column)
+	switch {
+	case column != nil && ofServer(c.Refusal):
+		f.await(t, column, c.Refusal)
+	case ofServer(c.Refusal) && c.HTTPStatus < http.StatusInternalServerError:
 		f.s.bar(f.conn.Host(), t.Name, c.Refusal)
-		return nil
-	}
-	if column := named(t, c.Column); column != nil && isConflict(c.Message) {
+	case column != nil && isConflict(c.Message):
+		if f.dated() {
+			return f.renewed()
+		}
 		return f.learn(ctx, t, column, c.Refusal)
+	default: // of trouble with a row, too, it is seen whether others are taken
+		f.setAside(l, at, c.Refusal, c.Column)
 	}
-	f.setAside(l, at, c.Refusal, c.Column)
 	return nil
+}
+
+// errDated ends a connection to know what has become of tables. QuestDB goes by what a
+// table was when the connection last wrote to it: a column that was altered since is
+// refused what it would take.
+var errDated = errors.New("the connection is older than what is to be known of tables")
+
+// dated says whether a refusal over this connection may be out of date.
+func (f *flight) dated() bool { return !f.anew && time.Since(f.made) >= replyTime }
+
+// renewed ends this connection for a new one.
+func (f *flight) renewed() error {
+	f.s.renew = true
+	return errDated
 }
 
 // rowAt returns the part that is one row of a part, counted as line protocol has it.

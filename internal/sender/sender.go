@@ -126,6 +126,8 @@ type Sender struct {
 	passed  map[string]*link.Refusal // tables that others are tried before
 	offer   bool                     // a row that was set aside is sent once more
 	widened map[verdict.Key]bool
+	renew   bool // the next connection is made to know what has become of tables
+	cutOff  bool // no connection came about the last time
 
 	// mu guards what follows. Nothing that can block runs while it is held.
 	mu      sync.Mutex
