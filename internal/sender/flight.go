@@ -334,61 +334,6 @@ func (f *flight) added() (full bool) {
 	return p.alone || p.last
 }
 
-// part makes something of a part that the connection does not take: its pieces, where
-// it is too large, or all of it but a row that cannot be sent at all.
-func (f *flight) part(ctx context.Context, cause error) error {
-	p := f.parts[0]
-	var unsupported *link.UnsupportedError
-	if !errors.As(cause, &unsupported) || !f.covers(p.Part, unsupported) {
-		if f.spare = f.view.Split(f.spare[:0], p.Part); len(f.spare) > 0 {
-			f.lot()
-			f.instead(f.spare...)
-			return nil
-		}
-		unsupported = &link.UnsupportedError{Block: f.blockOf(p.Part), Row: p.First}
-	}
-	row := qwp.Part{Table: unsupported.Block, First: unsupported.Row, Last: unsupported.Row + 1}
-	why := &link.Refusal{Host: f.conn.Host(), Class: link.RowFault, Message: cause.Error()}
-	f.setAside(f.lot(), row, why, unsupported.Column)
-	f.s.parking.revisit, f.s.parking.unproven = true, true
-	if !f.begun {
-		return f.plan(ctx)
-	}
-	f.instead(qwp.Part{Table: p.Table, First: p.First, Last: row.First}, qwp.Part{Table: p.Table, First: row.Last, Last: p.Last})
-	return nil
-}
-
-// covers says whether the row that an error names is one of a part.
-func (f *flight) covers(p qwp.Part, e *link.UnsupportedError) bool {
-	if p.Table < 0 {
-		tables := f.view.Tables()
-		return e.Block < len(tables) && e.Row < tables[e.Block].Rows
-	}
-	return p.Table == e.Block && p.First <= e.Row && e.Row < p.Last
-}
-
-// blockOf returns the block that a part without pieces is of.
-func (f *flight) blockOf(p qwp.Part) int {
-	if p.Table >= 0 {
-		return p.Table
-	}
-	return slices.IndexFunc(f.view.Tables(), func(t qwp.Table) bool { return t.Rows > 0 })
-}
-
-// instead puts parts in the place of the first one; empty ones are left out.
-func (f *flight) instead(parts ...qwp.Part) {
-	list := make([]parcel, 0, len(parts)+len(f.parts))
-	for _, part := range parts {
-		if part.First < part.Last {
-			p := f.parts[0]
-			p.Part, p.probe, p.last = part, nil, false
-			list = append(list, p)
-		}
-	}
-	f.parts = append(list, f.parts[1:]...)
-	f.begun = f.begun && len(f.parts) > 0
-}
-
 func (f *flight) send(ctx context.Context) error {
 	r, filled := request{units: len(f.units) - f.sent, deferred: f.deferred}, f.filled
 	f.filled, f.deferred = false, false

@@ -45,6 +45,7 @@ type Book struct {
 	mu       sync.Mutex
 	verdicts map[Key]*entry // with those that were lifted
 	standing int            // of them, not lifted
+	unproven bool           // one of them is
 	bars     map[place]*bar
 	count    int64            // of what was accepted
 	hosts    map[string]int64 // count when each last took rows
@@ -60,6 +61,9 @@ type entry struct {
 	// lifted: the server has come to take such values. How long a probe waited is
 	// remembered, for where it depends on the value what a server takes.
 	lifted bool
+	// proven: the server took others since. Before that it may refuse everything, and
+	// what it says is not kept in the file.
+	proven bool
 	// first is the Mark when it was learned; -1 for one from before this process.
 	first int64
 }
@@ -114,9 +118,10 @@ func (b *Book) Learn(v Verdict) (news bool) {
 		e = b.enter(v)
 		news = true
 	} else if e.lifted {
-		e.lifted, e.first, news = false, b.count, true
+		e.lifted, e.proven, e.first, news = false, false, b.count, true
 		b.standing++
 	}
+	b.unproven = b.unproven || !e.proven
 	v.Mark = b.count
 	e.Verdict = v
 	if v.Wait {
@@ -127,9 +132,6 @@ func (b *Book) Learn(v Verdict) (news bool) {
 	e.next = time.Now().Add(e.wait)
 	b.settle()
 	b.mu.Unlock()
-	if news && !v.Wait {
-		b.save()
-	}
 	return news
 }
 
@@ -303,16 +305,34 @@ func (b *Book) Reconnected(host string) {
 // Accepted notes that a server took rows, and of which table; empty if not known.
 func (b *Book) Accepted(host, table string) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.count++
 	b.hosts[host] = b.count
-	if table == "" {
-		return
+	if table != "" {
+		if len(b.tables) >= maxEntries {
+			clear(b.tables)
+		}
+		b.tables[placeOf(host, table)] = b.count
 	}
-	if len(b.tables) >= maxEntries {
-		clear(b.tables)
+	news := b.unproven && b.prove(host)
+	b.mu.Unlock()
+	if news {
+		b.save()
 	}
-	b.tables[placeOf(host, table)] = b.count
+}
+
+// prove notes that a server refuses not everything. WARNING: the caller must hold mu.
+func (b *Book) prove(host string) (news bool) {
+	b.unproven = false
+	for k, e := range b.verdicts {
+		switch {
+		case e.proven || e.lifted:
+		case k.Host == host:
+			e.proven, news = true, news || !e.Wait
+		default:
+			b.unproven = true
+		}
+	}
+	return news
 }
 
 // Mark is a point in the order of what servers accepted: now.

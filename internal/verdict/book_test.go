@@ -58,6 +58,10 @@ func TestWhatWasLearnedIsThereAfterARestartAndWhatWasLiftedIsNot(t *testing.T) {
 			t.Errorf("%v is not news once", v.Key)
 		}
 	}
+	if verdict.New(o).Busy() {
+		t.Error("what a server says that may refuse everything is kept")
+	}
+	b.Accepted("db:9000", "mem")
 	waits := verdict.Verdict{Key: key("d"), Wait: true, Words: "creating new columns is disabled"}
 	if !b.Learn(waits) || !b.Lift(key("c")) || b.Lift(key("c")) {
 		t.Error("waiting and lifted verdicts")
@@ -83,6 +87,7 @@ func TestAnotherTypeConflictHoldsForWhatWasLearnedBefore(t *testing.T) {
 	text := to("s", "s__varchar")
 	text.Type = qwp.TypeVarchar
 	b.Learn(text)
+	b.Accepted("db:9000", "")
 	o.Conflict = verdict.DeadLetter
 	knows(t, verdict.New(o), "a", "")
 	o.Conflict = verdict.Widen
@@ -122,7 +127,9 @@ func TestNamesOfAnyCaseAreTheSameAndOtherServersAndTypesAreNot(t *testing.T) {
 // costs no more than that it is learned again.
 func TestADamagedFileIsToldOfAndBegunAnew(t *testing.T) {
 	mem, log, o := disk(t)
-	verdict.New(o).Learn(to("a", "a__double"))
+	first := verdict.New(o)
+	first.Learn(to("a", "a__double"))
+	first.Accepted("db:9000", "")
 	whole := mustRead(t, mem)
 	cases, said := 0, 0
 	for at := range whole {
@@ -135,6 +142,7 @@ func TestADamagedFileIsToldOfAndBegunAnew(t *testing.T) {
 				said++
 			}
 			b.Learn(to("b", "b__double"))
+			b.Accepted("db:9000", "")
 			if v, ok := verdict.New(o).Of(key("b")); !ok || v.To != "b__double" {
 				t.Fatalf("byte %d: after damage nothing is kept", at)
 			}
@@ -186,9 +194,12 @@ func TestAFullDiskIsSaidOnceAndCostsOnlyTheFile(t *testing.T) {
 	})
 	b := verdict.New(o)
 	b.Learn(to("a", "a__double"))
+	b.Accepted("db:9000", "")
 	full = true
-	b.Learn(to("b", ""))
-	b.Learn(to("c", ""))
+	for _, column := range []string{"b", "c"} {
+		b.Learn(to(column, ""))
+		b.Accepted("db:9000", "")
+	}
 	if n := strings.Count(log.String(), "cannot be kept"); n != 1 {
 		t.Errorf("said %d times: %s", n, log)
 	}
@@ -417,6 +428,7 @@ func FuzzLoad(f *testing.F) {
 		b := verdict.New(o)
 		before := b.Busy()
 		b.Learn(to("x", "y"))
+		b.Accepted("db:9000", "")
 		b.Lift(key("x"))
 		again := verdict.New(o)
 		if again.Busy() != (before && b.Busy()) {

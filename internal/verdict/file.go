@@ -51,7 +51,7 @@ func (b *Book) load() {
 		if b.verdicts[v.fold()] == nil {
 			b.standing++
 		}
-		b.verdicts[v.fold()] = &entry{Verdict: v, wait: firstProbe, next: now.Add(firstProbe), first: -1}
+		b.verdicts[v.fold()] = &entry{Verdict: v, wait: firstProbe, next: now.Add(firstProbe), first: -1, proven: true}
 	}
 }
 
@@ -111,7 +111,7 @@ func (b *Book) list() []saved {
 	defer b.mu.Unlock()
 	list := make([]saved, 0, len(b.verdicts))
 	for _, e := range b.verdicts {
-		if e.lifted || e.Wait {
+		if e.lifted || e.Wait || !e.proven {
 			continue
 		}
 		list = append(list, saved{e.Host, e.Table, e.Column, e.Type.String(), e.To, e.Words})
