@@ -39,8 +39,8 @@ func TestAColumnThatWasAlteredIsTriedOverANewConnection(t *testing.T) {
 				before := len(d.taken())
 				b.storeRows(value("t", 500, 0.5))
 				time.Sleep(time.Second)
-				if b.srv.columns["t"][0] != "v" || len(d.taken()) != before+1 {
-					t.Errorf("the value does not go to its column again: %v", b.srv.columns["t"])
+				if b.srv.columnsOf("t")[0] != "v" || len(d.taken()) != before+1 {
+					t.Errorf("the value does not go to its column again: %v", b.srv.columnsOf("t"))
 				}
 			})
 		})
@@ -308,5 +308,26 @@ func restartsRefused(t *testing.T, d *db, r link.Refusal, mode verdict.Conflict)
 			t.Errorf("%d of %d rows, %+v, %+v", len(rows), 6*40+150, st, b.loop.State())
 		}
 		t.Log(fmt.Sprint(len(letters.list), " letters by what was known before"))
+	})
+}
+
+// The ids of a row are the same whatever its columns are called when it is sent.
+func TestARowHasTheSameIDBesideItsColumn(t *testing.T) {
+	forBoth(t, func(t *testing.T, d *db) {
+		d.types["t.v"] = qwp.TypeLong
+		o := &oracle{ids: map[string]bool{"t": true}}
+		isolated(t, d, sender.Config{Tables: o}, func(t *testing.T, b *bed, letters *letterBox) {
+			b.storeRows(value("t", 0, 0.5))
+			time.Sleep(time.Second)
+			beside := d.idsSent()
+			d.alter("t.v", qwp.TypeDouble)
+			time.Sleep(2 * time.Minute)
+			b.storeRows(value("t", 0, 0.5)) // the probe
+			time.Sleep(time.Second)
+			all := d.idsSent()
+			if n := len(beside); n < 2 || len(all) != n+1 || beside[n-1] != all[n] || d.types["t.v__double"] == 0 {
+				t.Errorf("ids %x beside the column, then %x", beside, all)
+			}
+		})
 	})
 }

@@ -53,6 +53,8 @@ type flight struct {
 	fresh   []piece
 	row     qwp.Row
 	fixes   []fixed
+	names   []stored     // of columns that go out under others
+	one     *qwp.Builder // of single rows
 	held    heldBlock
 	letters []Letter
 	behind  qwp.Part            // the row that was set aside last

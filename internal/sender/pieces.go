@@ -3,6 +3,7 @@
 package sender
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -17,6 +18,7 @@ type piece struct {
 	qwp.Part
 	fault *fault // why its single row is set aside; nil for rows that may be sent
 	alone int    // how often its single row was refused by itself
+	again int    // how often it was offered once more after the server had taken others
 	// tasted: a row with a value in the column that was refused goes first, by itself.
 	tasted bool
 }
@@ -60,6 +62,28 @@ func replaced(list []piece, part qwp.Part, by ...piece) []piece {
 	return out
 }
 
+// lose takes the rows of letters, each of which is in the list, out of it.
+func (l *lot) lose(letters []Letter) {
+	slices.SortFunc(letters, func(x, y Letter) int { return cmp.Or(x.Block-y.Block, x.Row-y.Row) })
+	slices.SortFunc(l.todo, func(x, y piece) int { return cmp.Or(x.Table-y.Table, x.First-y.First) })
+	out := make([]piece, 0, len(l.todo)+len(letters))
+	next := 0
+	for _, p := range l.todo {
+		from := p.First
+		for ; next < len(letters) && letters[next].Block == p.Table && letters[next].Row < p.Last; next++ {
+			out = p.clip(out, piece{Part: qwp.Part{First: from, Last: letters[next].Row}, tasted: p.tasted})
+			from = letters[next].Row + 1
+		}
+		if from == p.First {
+			out = append(out, p)
+			continue
+		}
+		out = p.clip(out, piece{Part: qwp.Part{First: from, Last: p.Last}, tasted: p.tasted})
+	}
+	l.todo = out
+	l.letters += len(letters)
+}
+
 // clip appends what a piece has of the rows of another, which tells the rest.
 func (p piece) clip(dst []piece, of piece) []piece {
 	of.Table, of.First, of.Last = p.Table, max(of.First, p.First), min(of.Last, p.Last)
@@ -77,14 +101,6 @@ func (l *lot) pieceAt(part qwp.Part) piece {
 		}
 	}
 	return piece{}
-}
-
-// refusedAlone returns how often a row was.
-func (l *lot) refusedAlone(row qwp.Part) int {
-	if p := l.pieceAt(row); p.Part == row {
-		return p.alone
-	}
-	return 0
 }
 
 // lot returns what is known of the frame in view, for more to be noted.

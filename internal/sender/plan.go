@@ -70,6 +70,7 @@ func (f *flight) plan(ctx context.Context) error {
 	now := time.Now()
 	f.parts, f.ids, f.begun, f.planned = f.buf[:0], false, false, now
 	f.held, f.behind, f.letters, f.special = heldBlock{}, qwp.Part{Table: -1}, f.letters[:0], false
+	f.names = f.names[:0]
 	f.replies.trim()
 	known := f.s.parking.meet(f.fsn)
 	if known != nil && known.complaint != nil {
@@ -213,9 +214,9 @@ func (f *flight) doubted(l *lot, t *qwp.Table, p piece) {
 	proven := f.s.cfg.Book.AcceptedSince(host, table, p.fault.mark)
 	unclear := p.fault.Class != link.RowFault && p.alone < f.s.cfg.rejections()
 	switch {
-	case proven && (unclear || p.fault.spell != f.s.spells && p.alone < 2):
+	case proven && (unclear || p.fault.spell != f.s.spells && p.again == 0):
 		l.alone = true
-		l.todo = replaced(l.todo, p.Part, piece{Part: p.Part, alone: p.alone})
+		l.todo = replaced(l.todo, p.Part, piece{Part: p.Part, alone: p.alone, again: p.again + 1})
 		f.parts = append(f.parts, parcel{Part: p.Part, alone: true, table: t.Name})
 	case proven:
 		f.condemn(t, p.Part, p.fault.column, p.fault.kind, p.fault.Message)
@@ -279,15 +280,11 @@ func (f *flight) keepLetters() {
 	}
 	f.s.cfg.Voice.condemned(f.s.name(), f.letters, err)
 	l := f.lot()
-	for i := range f.letters {
-		x := &f.letters[i]
-		if err != nil {
-			f.s.parking.revisit = true
-			f.held.add(x.Data.Table, fmt.Errorf("dead letters cannot be written: %w", err), 1)
-			continue
-		}
-		l.todo = replaced(l.todo, qwp.Part{Table: x.Block, First: x.Row, Last: x.Row + 1})
-		l.letters++
+	if err != nil {
+		f.s.parking.revisit = true
+		f.held.add(f.letters[0].Data.Table, fmt.Errorf("dead letters cannot be written: %w", err), len(f.letters))
+	} else {
+		l.lose(f.letters)
 	}
 	clear(f.letters)
 }

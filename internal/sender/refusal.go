@@ -409,6 +409,10 @@ func (f *flight) setAside(l *lot, row qwp.Part, r *link.Refusal, column string) 
 	if c := named(t, column); c != nil {
 		x.kind = c.Type
 	}
-	l.todo = replaced(l.todo, row, piece{Part: row, fault: x, alone: l.refusedAlone(row) + 1})
+	p := piece{Part: row, fault: x, alone: 1}
+	if was := l.pieceAt(row); was.Part == row {
+		p.alone, p.again = was.alone+1, was.again
+	}
+	l.todo = replaced(l.todo, row, p)
 	f.behind = row
 }

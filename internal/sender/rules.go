@@ -117,6 +117,28 @@ type fixed struct {
 	verdict.Verdict
 }
 
+// stored is the name of a column in the slot.
+type stored struct {
+	t      *qwp.Table
+	column int
+	name   string
+}
+
+// asStored runs f while a block has the names that it has in the slot.
+func (f *flight) asStored(t *qwp.Table, run func()) {
+	swap := func() {
+		for i := range f.names {
+			if n := &f.names[i]; n.t == t {
+				c := &t.Columns[n.column]
+				c.Name, n.name = n.name, c.Name
+			}
+		}
+	}
+	swap()
+	run()
+	swap()
+}
+
 // rename gives the columns of a block the names under which the server takes them, and
 // returns those on which there is a verdict.
 func (f *flight) rename(t *qwp.Table) []fixed {
@@ -135,6 +157,7 @@ func (f *flight) rename(t *qwp.Table) []fixed {
 			if v.To == "" {
 				break
 			}
+			f.names = append(f.names, stored{t, i, c.Name})
 			c.Name = ""
 			c.Name = unused(t, v.To)
 		}

@@ -4,6 +4,7 @@ package sender
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/questdb-sf/questdb_sf/internal/qwp"
 )
@@ -110,8 +111,19 @@ func (f *flight) condemn(t *qwp.Table, part qwp.Part, column string, kind qwp.Ty
 func (f *flight) condemnRow(r *qwp.Row, part qwp.Part, column string, kind qwp.Type, words string) {
 	own := qwp.Row{Table: r.Table, Time: r.Time, TimeType: r.TimeType}
 	own.Cells, _ = qwp.AppendCells(nil, nil, r.Cells)
+	// The part of a large block takes long to cut out.
+	if f.one == nil {
+		f.one = qwp.NewBuilder(math.MaxInt32)
+	}
+	var frame []byte
+	if f.one.Add(&own) == nil {
+		frame = f.one.AppendFrame(nil)
+	} else {
+		frame = f.view.AppendPart(nil, part)
+	}
+	f.one.Reset()
 	f.letters = append(f.letters, Letter{
-		FSN: f.fsn, Block: part.Table, Row: part.First, Data: &own, Frame: f.view.AppendPart(nil, part),
+		FSN: f.fsn, Block: part.Table, Row: part.First, Data: &own, Frame: frame,
 		Host: f.conn.Host(), Column: column, Type: kind, Words: words,
 	})
 }
