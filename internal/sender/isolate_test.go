@@ -3,9 +3,12 @@
 package sender_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -78,10 +81,14 @@ func idOf(r *qwp.Row) int64 {
 type db struct {
 	*server
 	mu       sync.Mutex
-	types    map[string]qwp.Type // "table.column", of the first value
-	closed   map[string]string   // table: why it takes no rows
-	poison   map[int64]bool      // ids that are refused without a column
-	mute     bool                // no line is named
+	types    map[string]qwp.Type         // "table.column", of the first value
+	closed   map[string]string           // table: why it takes no rows
+	poison   map[int64]bool              // ids that are refused without a column
+	mute     bool                        // no line is named
+	broken   map[int64]bool              // ids that get an internal error
+	fixed    map[string]string           // "table.column": why it is not created
+	stale    bool                        // a connection knows of columns what they were when it was made
+	seen     map[int]map[string]qwp.Type // that, of each connection
 	refuses  func() *link.Refusal
 	requests int
 	refused  int
@@ -93,6 +100,7 @@ func newDB(ilp bool) *db {
 		d.window, d.frames = 8, 1
 	}
 	d.judge = d.look
+	d.seen = map[int]map[string]qwp.Type{}
 	return d
 }
 
@@ -120,9 +128,11 @@ func (d *db) fault(rows []sentRow) *link.Refusal {
 			return r
 		}
 	}
-	types := map[string]qwp.Type{}
-	for k, t := range d.types {
-		types[k] = t
+	types := maps.Clone(d.types)
+	if n := len(d.connectTimes()); d.stale {
+		for k, t := range d.seen[n] {
+			types[k] = t
+		}
 	}
 	for i, row := range rows {
 		if why := d.closed[row.table]; why != "" {
@@ -131,8 +141,15 @@ func (d *db) fault(rows []sentRow) *link.Refusal {
 		if d.poison[row.id] {
 			return &link.Refusal{Host: "server", HTTPStatus: 400, Status: qwp.StatusSchemaMismatch, Class: link.RowFault, Line: i + 1, Message: "invalid table name"}
 		}
+		if d.broken[row.id] {
+			return &link.Refusal{Host: "server", HTTPStatus: 500, Status: qwp.StatusInternalError, Class: link.ServerState, Line: i + 1, Message: "java.lang.UnsupportedOperationException"}
+		}
 		for name, t := range row.columns {
-			key := row.table + "." + name
+			key := strings.ToLower(row.table + "." + name)
+			if why := d.fixed[key]; why != "" {
+				return &link.Refusal{Host: "server", HTTPStatus: 400, Status: qwp.StatusWriteError, Class: link.ServerState, Line: i + 1, Column: name,
+					Message: fmt.Sprintf("table: %s, column: %s does not exist, %s", row.table, name, why)}
+			}
 			if has, ok := types[key]; ok && has != t {
 				return &link.Refusal{Host: "server", HTTPStatus: 400, Status: qwp.StatusSchemaMismatch, Class: link.RowFault, Line: i + 1, Column: name,
 					Message: fmt.Sprintf("table: %s, column: %s; cast error from protocol type: %s to column type: %s", row.table, name, t, has)}
@@ -140,7 +157,29 @@ func (d *db) fault(rows []sentRow) *link.Refusal {
 			types[key] = t
 		}
 	}
-	d.types = types
+	for k, t := range types {
+		if _, ok := d.types[k]; !ok {
+			d.types[k] = t
+		}
+	}
+	if n := len(d.connectTimes()); d.stale {
+		d.seen[n] = types
+	}
+	return nil
+}
+
+// alter gives a column another type.
+func (d *db) alter(column string, to qwp.Type) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.types[column] = to
+}
+
+// widenFunc is a Widener.
+type widenFunc func(table, column string)
+
+func (w widenFunc) Widen(_ context.Context, _, table, column string) error {
+	w(table, column)
 	return nil
 }
 

@@ -272,10 +272,16 @@ func (f *flight) prepare(ctx context.Context) error {
 }
 
 // rowIDs is a qwp.AddLong: the ids of the tables that need them. Rows that bring
-// their own keep it.
+// their own keep it. A row that is sent again has the same id also where a column of it
+// goes by another name now.
 func (f *flight) rowIDs(t *qwp.Table, first, last int) (string, []int64) {
 	if !f.replies.known[t.Name].RowID || rowid.Has(t) {
 		return "", nil
 	}
-	return rowid.Column, f.hasher.Rows(t, first, last)
+	if len(f.names) == 0 {
+		return rowid.Column, f.hasher.Rows(t, first, last)
+	}
+	var ids []int64
+	f.asStored(t, func() { ids = f.hasher.Rows(t, first, last) })
+	return rowid.Column, ids
 }
