@@ -328,12 +328,12 @@ func (s *Sender) quarantine(fsn slot.FSN, why error) error {
 // flagsAt is where a message has its flags.
 const flagsAt = 5
 
-// parse reads a frame; one of a group that fits no connection as if it stood
-// alone.
+// parse reads a frame; one of a group that fits no connection, or of which something
+// was refused, as if it stood alone.
 func (f *flight) parse(e slot.Entry) error {
 	f.bytes = e.Bytes
 	err := f.view.Parse(e.Bytes, e.Dict)
-	if err != nil || !(f.s.ungroup || f.s.parking.isAlone(e.FSN)) || !f.view.DeferCommit() {
+	if err != nil || !(f.s.ungroup || e.FSN < f.s.loose || f.s.parking.isAlone(e.FSN)) || !f.view.DeferCommit() {
 		return err
 	}
 	f.single = append(f.single[:0], e.Bytes...)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -224,11 +225,19 @@ func forBoth(t *testing.T, test func(t *testing.T, d *db)) {
 
 func TestARefusedRowCostsNoNeighbourAndTwoRequests(t *testing.T) {
 	forBoth(t, func(t *testing.T, d *db) {
+		var up atomic.Bool // once all is stored: then it is known how many requests it takes
+		d.refuseConnect = func(int) error {
+			if up.Load() {
+				return nil
+			}
+			return errors.New("down")
+		}
 		isolated(t, d, sender.Config{}, func(t *testing.T, b *bed, letters *letterBox) {
 			d.poison[17], d.poison[55], d.poison[56] = true, true, true
 			for range 10 {
 				b.storeIn("a", "b", "a", "c", "b", "a", "a", "b", "c", "a")
 			}
+			up.Store(true)
 			time.Sleep(10 * time.Minute)
 			letters.has(t, 17, 55, 56)
 			if st := b.slot.Stats(); st.Acked != 97 || st.DeadLettered != 3 || st.Pending != 0 || len(d.taken()) != 97 {

@@ -297,6 +297,14 @@ func (s *Sender) note(list []slot.Done) {
 	s.ungroup = false
 }
 
+// wakeWaiters tells those who wait for frames to be settled that some were, though the
+// server took nothing.
+func (s *Sender) wakeWaiters() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ring()
+}
+
 // backoff doubles from initial to max; each wait is drawn from [0, bound), so
 // that many senders do not come back in step.
 type backoff struct {

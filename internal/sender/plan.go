@@ -59,6 +59,8 @@ type heldBlock struct {
 	table string
 	why   error
 	rows  int
+	// notReady: a table of it waits by the word of Tables.
+	notReady bool
 }
 
 func (h *heldBlock) add(table string, why error, rows int) {
@@ -112,6 +114,7 @@ func (f *flight) planBlock(ctx context.Context, todo []piece, paused bool, now t
 		waits = r
 	}
 	if waits != nil {
+		f.held.notReady = f.held.notReady || v.hold != nil
 		f.s.parking.revisit = f.s.parking.revisit || v.hold == nil
 		f.holdAll(t, todo, waits)
 		return nil
@@ -244,6 +247,7 @@ func (f *flight) finish() error {
 	l := f.s.parking.lots[f.fsn]
 	if l != nil && l.rows > 0 && len(l.todo) == 0 {
 		f.s.note([]slot.Done{{FSN: f.fsn, Shares: l.shares()}})
+		f.s.wakeWaiters()
 		f.s.parking.drop(f.fsn)
 		return nil
 	}

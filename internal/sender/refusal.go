@@ -153,6 +153,7 @@ func (f *flight) complain(r *link.Refusal, units []unit) *lot {
 	mark := f.s.cfg.Book.Mark()
 	note := func(u unit, c *complaint) {
 		l := f.s.parking.lot(u.fsn)
+		f.s.loose = max(f.s.loose, u.fsn+1) // else a row that waits holds up its group, and all behind it
 		if !l.known {
 			l.known, l.mark = true, mark
 		}

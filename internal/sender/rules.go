@@ -73,19 +73,23 @@ func (f *flight) learn(ctx context.Context, t *qwp.Table, c *qwp.Column, r *link
 	if f.s.cfg.Conflict != verdict.DeadLetter {
 		v.To = verdict.SuffixOf(c.Name, c.Type)
 	}
+	f.note(v)
+	return nil
+}
+
+// note keeps a verdict. One that is news is worth its refusal: that says nothing of
+// whether the server takes anything.
+func (f *flight) note(v verdict.Verdict) {
 	if f.s.cfg.Book.Learn(v) {
 		f.s.cfg.Voice.learned(v)
+		f.s.streak = max(0, f.s.streak-1)
 	}
-	return nil
 }
 
 // await has rows wait that have a value in a column: somebody at the server has to see
 // to that.
 func (f *flight) await(t *qwp.Table, c *qwp.Column, r *link.Refusal) {
-	v := verdict.Verdict{Key: f.key(t, c), Wait: true, Words: r.Message}
-	if f.s.cfg.Book.Learn(v) {
-		f.s.cfg.Voice.learned(v)
-	}
+	f.note(verdict.Verdict{Key: f.key(t, c), Wait: true, Words: r.Message})
 }
 
 func (f *flight) key(t *qwp.Table, c *qwp.Column) verdict.Key {

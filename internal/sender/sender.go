@@ -118,6 +118,7 @@ type Sender struct {
 	proved  bool            // the server took something from this sender
 	unnoted bool            // the last progress could not be noted
 	ungroup bool            // the next group is too large for any connection
+	loose   slot.FSN        // frames below it are committed one by one
 	strikes strikes
 	streak  int                      // refusals that were looked into, since the server took anything
 	began   int64                    // Mark of the Book at the first of them

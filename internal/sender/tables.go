@@ -177,10 +177,15 @@ func (f *flight) confirm(ctx context.Context, last bool) error {
 }
 
 // park sets aside what of the frame in view waits. A group is not to be committed
-// by half, so it waits whole, and all behind it.
+// by half for a table that is not ready, so it waits whole, and all behind it. What is
+// refused may wait for ever: for that its frames are committed one by one.
 func (f *flight) park(held heldBlock) error {
 	why := held.why.Error()
 	if f.conn.Transport() == link.QWP && (f.fsn != f.group || f.view.DeferCommit()) {
+		if !held.notReady {
+			f.s.loose = f.fsn + looseAhead
+			return errLookInto
+		}
 		f.s.parking.close(f.group, held.table, held.rows, why)
 		f.block()
 		if f.fsn != f.group {
@@ -200,6 +205,10 @@ func (f *flight) park(held heldBlock) error {
 	}
 	return nil
 }
+
+// looseAhead is how many frames are committed one by one from one that holds refused
+// rows on: each time costs a connection.
+const looseAhead = 64
 
 // block ends the walk before the frame in view.
 func (f *flight) block() {
