@@ -80,6 +80,7 @@
 //
 // One housekeeper; for each open slot its send loop, while connected a receiver,
 // and under DurabilityPeriodic a sync while bytes are unsynced; one or two for each
-// build, close and drain of an orphan, and for the recovery, as long as it lasts.
+// build, close and drain of an orphan, for the recovery, and for dead letters that are
+// fed back, as long as it lasts.
 // Close ends them all, and says which slots it could not release.
 package sfpool

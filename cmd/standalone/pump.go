@@ -62,6 +62,7 @@ type reader struct {
 	sinceLine   int    // bytes given out since the last complete line
 	inLine      bool   // the last byte given out did not end a line
 	ended       bool   // no more input
+	breaks      int64  // line breaks in all chunks so far
 	torn        bool   // and it ended inside a line
 }
 
@@ -117,17 +118,42 @@ func (r *reader) more() bool {
 		r.chunk = nil
 	}
 	r.chunk = r.next()
+	r.breaks += lineBreaks(r.chunk)
 	r.rest, r.ended = r.chunk, r.chunk == nil
 	return !r.ended
 }
 
+func (r *reader) stopped() bool {
+	select {
+	case <-r.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// drain ends the pump, and returns how many lines it took from the writer, also those
+// that nobody has come to. Breaks in comments and in texts count as lines, too.
+func (r *reader) drain() int64 {
+	select {
+	case <-r.pump.free: // else the pump would go on when its chunk is taken
+	default:
+	}
+	select {
+	case c := <-r.pump.chunks:
+		r.breaks += lineBreaks(c)
+	default:
+	}
+	return r.breaks
+}
+
+func lineBreaks(chunk []byte) int64 { return int64(bytes.Count(chunk, []byte("\n"))) }
+
 // next waits for a chunk; nil at the end and after a stop, which wins over a
 // writer that is never done.
 func (r *reader) next() []byte {
-	select {
-	case <-r.stop:
+	if r.stopped() {
 		return nil
-	default:
 	}
 	select {
 	case c := <-r.pump.chunks:
@@ -135,6 +161,9 @@ func (r *reader) next() []byte {
 	default:
 	}
 	r.idle()
+	if r.stopped() { // while it waited for room: nothing more is taken from the writer
+		return nil
+	}
 	select {
 	case c := <-r.pump.chunks:
 		return c

@@ -47,7 +47,7 @@ type stream struct {
 // serve reads stdin to its end and returns the exit code.
 func (s *stream) serve(ctx context.Context, stdin io.Reader) int {
 	if err := s.run(ctx, startPump(stdin)); err != nil {
-		s.log.Error("lines that were read could not be stored", "lines", s.lines-s.stored, "error", err)
+		s.log.Error("lines that were read could not be stored", "lines", max(s.lines, s.reader.drain())-s.stored, "error", err)
 		return exitFailed
 	}
 	return exitOK
