@@ -55,7 +55,7 @@ type Stats struct {
 	// ExactlyOnce, and TablesBarred.
 	HeldRows int64
 	// Verdicts are the types of values that a column refuses, each of which is now
-	// dealt with before sending: see TypeConflict. TablesBarred are tables of which the
+	// dealt with before sending, as TypeConflict says or by waiting. TablesBarred are tables of which the
 	// server takes no rows now, because of something that has to be mended there.
 	Verdicts, TablesBarred int
 	// OldestPending is when the oldest pending row was stored, to a second or a

@@ -113,7 +113,7 @@ func (b *Book) at(k Key) *entry {
 func (b *Book) Counts() (verdicts, bars int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.verdicts), len(b.bars)
+	return b.standing, len(b.bars)
 }
 
 // Learn notes a refusal, and says whether it is news. One that was known is renewed: its

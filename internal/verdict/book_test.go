@@ -66,6 +66,9 @@ func TestWhatWasLearnedIsThereAfterARestartAndWhatWasLiftedIsNot(t *testing.T) {
 	if !b.Learn(waits) || !b.Lift(key("c")) || b.Lift(key("c")) {
 		t.Error("waiting and lifted verdicts")
 	}
+	if verdicts, bars := b.Counts(); verdicts != 3 || bars != 0 {
+		t.Errorf("%d verdicts stand and %d bars, without the one that was lifted", verdicts, bars)
+	}
 	b = verdict.New(o)
 	knows(t, b, "a", "a__double")
 	knows(t, b, "b", "b__double")
