@@ -30,7 +30,7 @@ func (r *recovery) add(f found) error {
 			r.husks = append(r.husks, f)
 			return nil
 		case g.base+FSN(v.least()) <= next.base:
-			r.keep(g, v, int64(next.base-g.base))
+			r.keep(g, v, r.ownFrames(g, int64(next.base-g.base)))
 			return nil
 		}
 		if done, err := r.overlap(f, g, v); done || err != nil {
@@ -291,15 +291,10 @@ func (r *recovery) closeGaps() {
 		} else if r.endIsMissing() && r.follows(r.fileOf(g)) {
 			total = max(total, int64(r.stored.state.next-g.base))
 		}
-		v := r.views[g]
-		switch {
-		case total == g.frames:
-		case v != nil:
-			g.number(v, total)
-		default:
-			g.holes = append(slices.Clone(g.holes), hole{at: g.end, end: g.end, fsn: g.next(), frames: total - g.frames, sure: true})
-			g.frames = total
+		if v := r.views[g]; v != nil && total != g.frames {
+			g.number(v, r.ownFrames(g, total))
 		}
+		g.missBehind(total - g.frames)
 		if i+1 < len(r.chain) {
 			r.doubtful(g, true)
 		}
@@ -307,8 +302,19 @@ func (r *recovery) closeGaps() {
 	}
 }
 
+// ownFrames returns how many of so many frames up to the next segment were in the file
+// of g, if its summary tells: the others were in a file that is missing.
+func (r *recovery) ownFrames(g *segment, total int64) int64 {
+	for _, sum := range r.stored.summaries[g.base] {
+		if sum.created == g.created && sum.frames < total {
+			return sum.frames
+		}
+	}
+	return total
+}
+
 // countLost compares the rows that can be read with those that the segment had when
-// it was sealed.
+// it was sealed. There may be two summaries of it.
 func (r *recovery) countLost(g *segment) {
 	if len(g.holes) == 0 {
 		return
@@ -317,10 +323,11 @@ func (r *recovery) countLost(g *segment) {
 		if sum.created != g.created {
 			continue
 		}
-		g.entry, g.wounded = sum.entry, sum.wounded
+		g.entry, g.wounded = sum.entry, g.wounded || sum.wounded
 		if sum.next() == g.next() {
-			g.lost = max(0, sum.rows-g.rows)
-			g.rows += g.lost
+			lost := max(0, sum.rows-g.rows)
+			g.lost += lost
+			g.rows += lost
 		}
 	}
 }

@@ -132,7 +132,8 @@
 //     numbers at the end. It is rewritten in place, after .qsf-state has forgotten
 //     what it said of those numbers.
 //   - The end of the last segment is torn only where "durable" in .qsf-state does not
-//     say that it was synced.
+//     say that it was synced, and under Memory, which never syncs, only behind the last
+//     whole frame.
 //   - .target that does not match its checksum is damaged if nobody writes such a text,
 //     or if it lacks a bit or the end of what was there and is wanted. Any other text
 //     is another destination.
@@ -142,6 +143,7 @@
 //
 // The tests harm every byte of a small slot (sweep_test.go), stop a workload before
 // every call to the filesystem and recover from what a power cut may leave there
-// (crash_test.go, wound_crash_test.go), and fail every call (fault_test.go,
-// transient_test.go).
+// (crash_test.go, wound_crash_test.go), fail every call (fault_test.go,
+// transient_test.go), and have wounds, evictions and settlements meet in any order
+// (meeting_model_test.go).
 package slot

@@ -48,6 +48,22 @@ func (g *segment) addLost(n, end, frames int64) {
 	g.holes = append(g.holes, hole{at: end, end: end, fsn: FSN(frames), frames: n, sure: true})
 }
 
+// missBehind notes frames that are missing behind the file.
+func (g *segment) missBehind(n int64) {
+	if n > 0 {
+		g.holes = append(slices.Clone(g.holes), hole{at: g.end, end: g.end, fsn: g.next(), frames: n, sure: true})
+		g.frames += n
+	}
+}
+
+// missing is how many frames are missing behind the file.
+func (g *segment) missing() int64 {
+	if n := len(g.holes); n > 0 && g.holes[n-1].at == g.holes[n-1].end {
+		return g.holes[n-1].frames
+	}
+	return 0
+}
+
 // doubt returns the frames whose numbers are a guess. exact says that the number of
 // all frames of the segment is none: then one hole that hides how many frames it
 // had is filled by what is left.

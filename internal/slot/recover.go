@@ -241,12 +241,12 @@ func (r *recovery) addBlank(f found) error {
 }
 
 // onDevice returns up to where the bytes of the last segment were on the device,
-// so that no crash explains what is wrong there. Without a word of .qsf-state it is
-// the last whole frame.
+// so that no crash explains what is wrong there. Without a word of .qsf-state, and
+// under Memory, which never syncs, it is the last whole frame.
 func (r *recovery) onDevice(f found, v *surveyed) int64 {
 	st := &r.stored.state
 	switch {
-	case !r.hinted(f):
+	case !r.hinted(f), !st.synced:
 		return v.end
 	case f.gen == st.durableGen:
 		return st.durableEnd

@@ -104,7 +104,7 @@ func headerFault(b []byte) (fault string, later bool) {
 	case string(b[:4]) != string(segmentMagic):
 		return "no SF01 header", false
 	case b[4] != segmentVersion:
-		return fmt.Sprintf("segment version %d", b[4]), true
+		return fmt.Sprintf("segment version %d", b[4]), b[4] > segmentVersion
 	case b[5] != 0:
 		return fmt.Sprintf("segment flags 0x%02x", b[5]), true
 	case b[6] != 0 || b[7] != 0:

@@ -2,11 +2,14 @@
 
 package slot
 
+import "slices"
+
 // settledByLedger counts them where one segment is settled in part and the ledger is
-// that of a clean close, which nothing has come after.
+// that of a clean close, which nothing has come after. With rows missing it would
+// take those that are lost for pending, and those that are sent again for settled.
 func (r *recovery) settledByLedger(p *progress) (settled int64, ok bool) {
 	st := &r.stored.state
-	if !r.stored.valid || !st.clean || p.reset || p.watermark != st.watermark || st.next != r.end()+1 {
+	if !r.stored.valid || !st.clean || p.reset || p.watermark != st.watermark || st.next != r.end()+1 || r.isHurt() {
 		return 0, false
 	}
 	var partly *segment
@@ -34,4 +37,9 @@ func (r *recovery) settledByLedger(p *progress) (settled int64, ok bool) {
 	}
 	partly.gone = settled - whole
 	return settled, true
+}
+
+// isHurt says whether rows may be missing, or are sent again.
+func (r *recovery) isHurt() bool {
+	return len(r.losses)+len(r.husks)+len(r.doubts) > 0 || slices.ContainsFunc(r.chain, func(g *segment) bool { return len(g.holes) > 0 })
 }

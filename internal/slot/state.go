@@ -178,8 +178,8 @@ func appendSummary(dst []byte, g *segment) []byte {
 		return nil
 	}
 	at := len(dst)
-	dst = little.AppendUint32(dst, 0) // the checksum, below
-	dst = little.AppendUint32(dst, uint32(g.frames))
+	dst = little.AppendUint32(dst, 0)                            // the checksum, below
+	dst = little.AppendUint32(dst, uint32(g.frames-g.missing())) // those of the file
 	for _, v := range []int64{int64(g.base), g.created, g.rows} {
 		dst = little.AppendUint64(dst, uint64(v))
 	}

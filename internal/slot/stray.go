@@ -136,11 +136,10 @@ func (r *recovery) gapFor(v *surveyed, said FSN) int {
 
 // readTo returns the number behind what is known of a segment.
 func (r *recovery) readTo(g *segment) FSN {
-	n := len(g.holes)
-	if v := r.views[g]; v != nil && n > 0 && g.holes[n-1].at == g.holes[n-1].end {
-		return g.holes[n-1].fsn
+	if r.views[g] == nil {
+		return g.next()
 	}
-	return g.next()
+	return g.next() - FSN(g.missing())
 }
 
 // addStrayLast puts a file at the end of the chain. Numbers that were given out are

@@ -2,85 +2,128 @@
 
 package slot
 
-import (
-	"fmt"
-	"slices"
-)
+import "slices"
 
-// wounded is told of a frame that is not what was stored. It looks at the whole
-// segment, books what cannot be read as lost, and has cursors pass over it. closed
-// is false if every frame of the segment is whole where it should be: then the read
-// went wrong. Trouble of the disk itself is an error, and changes nothing.
+// wounded is told of a frame that is not what was stored. closed is false if every
+// frame of its segment is whole where it should be: then the read went wrong.
 func (s *Slot) wounded(w wanted) (closed bool, err error) {
 	s.settling.Lock()
 	defer s.settling.Unlock()
 	if s.moved(w) {
 		return true, nil
 	}
+	return s.heed(w.seg)
+}
+
+// heed looks at a whole segment, books what cannot be read as lost, and has cursors
+// pass over it. It is false if it finds nothing new. Trouble of the disk itself is
+// an error, and changes nothing. The caller holds settling.
+func (s *Slot) heed(seg *segment) (found bool, err error) {
 	s.mu.Lock()
-	g := *w.seg
+	as := *seg
 	s.mu.Unlock()
-	v, err := surveyOf(s.o, g.name, g.end)
+	v, err := surveyOf(s.o, as.name, as.end)
 	if err != nil {
 		return false, err
 	}
-	before, end := g.holes, g.end
-	g.number(v, g.frames)
-	g.end = end
-	if slices.Equal(g.holes, before) {
+	before, filled, missing := as.holes, as.extent, as.missing()
+	as.number(v, as.frames-missing)
+	as.missBehind(missing)
+	as.extent = filled
+	if slices.Equal(as.holes, before) {
 		return false, nil
 	}
-	fresh, rows := s.freshHoles(&g), int64(0)
-	if len(fresh) > 0 {
-		if rows, err = s.tellHoles(w.seg, &g, fresh, v.rows); err != nil {
+	list, err := framesOf(s.o, &as)
+	if err != nil {
+		return false, err
+	}
+	t := s.reckon(&as, list)
+	if len(t.fresh) > 0 {
+		if err := s.tellHoles(&as, t); err != nil {
 			return false, err
 		}
 	}
-	s.bookHoles(w.seg, &g, fresh, rows)
+	s.bookHoles(seg, &as, t)
 	return true, nil
 }
 
-// tellHoles tells of holes of a segment, and returns how many rows were in them.
-func (s *Slot) tellHoles(g, as *segment, fresh []hole, readable int64) (rows int64, err error) {
-	keptAs, err := s.asideFor(g.name)
-	if err != nil {
-		return 0, err
-	}
-	s.mu.Lock()
-	rows = min(max(0, g.rows-g.lost-readable), max(0, g.rows-g.lost-g.gone), max(0, s.ledger.pending()))
-	span := g.span
-	s.mu.Unlock()
-	i := as.incident(fresh, keptAs, rows)
-	i.RowsKnown = true
-	i.setSpan(span)
-	s.tell(i)
-	return rows, nil
+// toll is what the holes of a segment cost.
+type toll struct {
+	fresh []hole     // with frames that are pending
+	rows  int64      // of those; below 0 for rows that are pending again
+	left  []interval // what is settled, without frames whose numbers are a guess now
 }
 
-// freshHoles returns the holes of a segment with frames that are pending.
-func (s *Slot) freshHoles(g *segment) []hole {
+// reckon finds out what holes cost, given the frames that can be read. The caller holds
+// settling.
+func (s *Slot) reckon(as *segment, list []seen) toll {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(g.holes), func(h hole) bool {
-		return max(s.behind(h.fsn), s.watermark+1) >= h.next()
-	})
+	sure := book{watermark: s.watermark, settled: s.settled}
+	if d, is := as.doubt(true); is {
+		sure.settled = without(s.settled, d)
+	}
+	t := toll{left: sure.settled, rows: min(sure.hidden(as, list), max(0, s.ledger.pending()))}
+	for _, h := range as.holes {
+		if max(sure.behind(h.fsn), sure.watermark+1) < h.next() {
+			t.fresh = append(t.fresh, h)
+		}
+	}
+	if len(t.fresh) == 0 {
+		t.rows = min(t.rows, 0)
+	}
+	return t
 }
 
-// bookHoles books the holes of a segment. The caller holds settling.
-func (s *Slot) bookHoles(g, as *segment, fresh []hole, rows int64) {
+// hidden returns how many pending rows of a segment are in none of the frames that
+// can be read.
+func (b *book) hidden(g *segment, list []seen) int64 {
+	rows := g.rows - g.lost - g.gone
+	for _, one := range list {
+		if !b.isSettled(one.fsn) {
+			rows -= one.rows
+		}
+	}
+	return rows
+}
+
+// tellHoles tells of holes of a segment.
+func (s *Slot) tellHoles(as *segment, t toll) error {
+	keptAs, err := s.asideFor(as.name)
+	if err != nil {
+		return err
+	}
+	i := as.incident(t.fresh, keptAs, max(0, t.rows))
+	i.RowsKnown = true
+	i.setSpan(as.span)
+	s.tell(i)
+	return nil
+}
+
+// bookHoles books the holes of a segment, unless mend has cut it meanwhile. The
+// caller holds settling.
+func (s *Slot) bookHoles(g, as *segment, t toll) {
 	s.mu.Lock()
+	if s.find(as.base) != g || g.end < as.end {
+		s.mu.Unlock()
+		return
+	}
 	before := s.book
-	g.holes, g.wounded = as.holes, g.wounded || len(fresh) > 0
-	g.lost += rows
-	if d, is := as.doubt(true); is {
-		s.settled = without(s.settled, d)
+	g.holes, g.wounded = as.holes, g.wounded || len(t.fresh) > 0
+	if _, is := as.doubt(true); is {
+		s.settled = t.left
 		s.number(as)
 	}
-	for _, h := range fresh {
+	for _, h := range g.holes {
 		s.giveUp(h.fsn, h.next()-1)
 	}
-	s.ledger.settled[Quarantined] += rows
-	s.ledger.accepted = max(s.ledger.accepted, s.ledger.gone())
+	if lost := max(0, t.rows); lost > 0 {
+		g.lost += lost
+		s.ledger.settled[Quarantined] += lost
+	}
+	again := min(max(0, -t.rows), g.gone) // will be settled once more
+	g.gone -= again
+	s.ledger.accepted = max(s.ledger.accepted+again, s.ledger.gone())
 	entry, marked := g.entry, *g
 	s.mu.Unlock()
 	if entry >= 0 {
@@ -170,80 +213,4 @@ func (s *Slot) asideFor(name string) (string, error) {
 		return err == nil
 	})
 	return to, failure
-}
-
-// Quarantine sets one frame aside that is whole, but not a message: its bytes go to
-// <segment>.<fsn>.corrupt, an incident tells of it, and it is settled. why is for
-// whoever reads the incident, and says nothing of what is in the rows. Rows that can
-// be counted are quarantined; others are unknown, as many as the segment has more
-// than can be counted. Where the bytes cannot be kept the frame stays pending, and
-// the error says so. A frame that is settled already is left as it is.
-func (s *Slot) Quarantine(fsn FSN, why string) error {
-	s.settling.Lock()
-	defer s.settling.Unlock()
-	s.mu.Lock()
-	g, settled, closed := s.find(fsn), s.isSettled(fsn), s.closed
-	s.mu.Unlock()
-	switch {
-	case closed:
-		return ErrClosed
-	case settled:
-		return nil
-	case g == nil:
-		return fmt.Errorf("quarantine frame %d of slot %s: it was never published", fsn, s.o.Dir)
-	}
-	share, err := s.keepFrame(g, fsn, why)
-	if err != nil {
-		return fmt.Errorf("quarantine frame %d of slot %s: %w", fsn, s.o.Dir, err)
-	}
-	if err := s.note([]Done{{FSN: fsn, Shares: []Share{share}}}); err != nil {
-		return err
-	}
-	s.follow()
-	return s.trim()
-}
-
-// keepFrame writes the bytes of a frame beside its segment, and the incident.
-func (s *Slot) keepFrame(g *segment, fsn FSN, why string) (Share, error) {
-	s.mu.Lock()
-	view := *g
-	s.mu.Unlock()
-	b, off, err := frameAt(s.o, &view, fsn)
-	if err != nil {
-		return Share{}, err
-	}
-	name := fmt.Sprintf("%s.%d%s", g.name, fsn, corruptSuffix)
-	if err := writeWhole(s.o.FS, s.path(name), b); err != nil {
-		return Share{}, err
-	}
-	share := Share{As: Quarantined}
-	var one extent
-	if rows, low, high, ok, err := s.o.Inspect(b); err == nil {
-		share.Rows, one.span = rows, span{min: low, max: high, ok: ok}
-	} else if share, err = s.uncounted(&view); err != nil {
-		return Share{}, err
-	}
-	i := Incident{
-		What: "a frame that is whole but not a message: " + why, File: g.name, KeptAs: name,
-		Offset: off, Bytes: int64(len(b)), FirstFSN: fsn, LastFSN: fsn, Frames: 1,
-		Rows: int64(share.Rows), RowsKnown: share.As == Quarantined, WhatToDo: keptText,
-	}
-	i.setSpan(one.span)
-	s.tell(i)
-	return share, nil
-}
-
-// uncounted is what the rows of a segment are more than those that can be counted.
-func (s *Slot) uncounted(g *segment) (Share, error) {
-	list, err := framesOf(s.o, g)
-	if err != nil {
-		return Share{}, err
-	}
-	rows := g.rows - g.lost
-	for _, one := range list {
-		rows -= one.rows
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return Share{As: Unknown, Rows: int(min(max(0, rows), max(0, s.ledger.pending())))}, nil
 }
