@@ -12,7 +12,7 @@ import (
 
 var (
 	// ErrFull means that the cap is reached and trimming did not make room in
-	// time. The error is a *FullError.
+	// time, or that the disk has none. The error is a *FullError.
 	ErrFull = errors.New("slot is full")
 	// ErrFrameTooLarge means that a frame can never fit into a segment.
 	ErrFrameTooLarge = errors.New("frame is larger than a segment")
