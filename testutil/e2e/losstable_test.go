@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+
+	"github.com/questdb-sf/questdb_sf/testutil/questdb"
 )
 
 // lossCase is a row of the loss table: what happens to the server, to Telegraf and
@@ -51,9 +53,12 @@ func playAll(t *testing.T, cases []lossCase) {
 }
 
 // serverKilled kills the server while rows come in. What was on its way then may
-// have been committed without an answer.
+// have been committed without an answer. It is a server of its own: QuestDB 9.3.4 may
+// come back with a table that can be neither read nor created if one of that name was
+// dropped a moment before the kill.
 func (b *lossBed) serverKilled() {
 	const third = 10_000
+	b.srv = startQuestDB(b.ctx, b, questdb.Options{})
 	b.addr, b.doubles = hostOf(b, b.srv.HTTP()), requestRows
 	a := b.start()
 	b.feed(a, third)
@@ -64,7 +69,6 @@ func (b *lossBed) serverKilled() {
 		write(b, a.in, b.set, third, 2*third)
 	}()
 	check(b, b.srv.Kill())
-	b.Cleanup(func() { check(b, b.srv.Restart(b.ctx)) })
 	<-fed
 	b.rows += third
 	check(b, a.WaitLog(b.ctx, "no connection; rows stay in the store"))
