@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/deadletter"
@@ -14,7 +15,7 @@ import (
 
 const (
 	maxFeedRows  = 4096    // that are fed at a time
-	maxFeedBytes = 1 << 20 // of letters, about
+	maxFeedBytes = 1 << 20 // of letters, about; less in a small store: see feedBytes
 	maxTrials    = 64      // reasons that are tried at a time
 	feedPace     = time.Second
 	// feedWait bounds the wait for an answer: what stands before it in the slot may
@@ -23,12 +24,13 @@ const (
 )
 
 // errBusy says that the pool has more important things to do.
-var errBusy = errors.New("no sender is idle, or the store has a backlog")
+var errBusy = errors.New("no sender is idle, the store has a backlog, or the server takes nothing")
 
 // FeedBack stores refused rows again that are kept as dead letters, the oldest
 // first and up to most of them, whether the server has come to accept them or not; 0
 // is all that are there now. It returns how many there were. Rows that are refused
-// again become letters again.
+// again become letters again. Nothing is dropped for them: where the store has no
+// room for more the error is ErrStoreFull, and what was not stored is a letter still.
 //
 // A row is first stored, then its letter is removed. A crash in between sends it
 // twice; with ExactlyOnce it is stored once all the same. Such a row counts as
@@ -78,7 +80,7 @@ func (p *Pool) feedSome(ctx context.Context, most int64) (int, error) {
 	for g := range groups {
 		want[g] = maxFeedRows
 	}
-	list, err := p.letters.Oldest(want, maxFeedBytes)
+	list, err := p.letters.Oldest(want, p.feedBytes())
 	if err != nil {
 		return 0, err
 	}
@@ -131,7 +133,7 @@ func (p *Pool) feedRound() error {
 		return err
 	}
 	p.feeder.know(groups)
-	try, accepted := p.feeder.ready(maxTrials)
+	try, accepted := p.feeder.ready(p.trials())
 	taken, err := p.tryLetters(ctx, try)
 	if err != nil {
 		return err
@@ -142,6 +144,34 @@ func (p *Pool) feedRound() error {
 		}
 	}
 	return nil
+}
+
+// feedBytes bounds the letters that are fed at a time: a small store is not filled
+// with them.
+func (p *Pool) feedBytes() int64 { return min(maxFeedBytes, p.budget.Max()/8) }
+
+// trials is how many reasons may be tried at a time. While no connection shows that
+// the server is there it is one: what is under way during an outage may grow older
+// than MaxAge, or have to give way to new rows.
+func (p *Pool) trials() int {
+	if st := p.Stats(); st.connected() {
+		return maxTrials
+	}
+	return 1
+}
+
+func (st *Stats) connected() bool {
+	return slices.ContainsFunc(st.Slots, func(s SlotStats) bool { return s.Connected })
+}
+
+// inOutage says whether rows of a slot cannot be sent. An outage in which the rows of
+// a slot were dropped goes on there until another row is taken: that counts only if no
+// slot has a connection.
+func (st *Stats) inOutage() bool {
+	connected := st.connected()
+	return slices.ContainsFunc(st.Slots, func(s SlotStats) bool {
+		return !s.OutageSince.IsZero() && (s.Pending > 0 || !connected)
+	})
 }
 
 // untilClosing returns a context that ends when Close begins.
@@ -160,7 +190,7 @@ func (p *Pool) untilClosing() (context.Context, context.CancelFunc) {
 // tryLetters stores one letter of each reason, each in a frame of its own, and
 // returns the reasons whose letter was taken.
 func (p *Pool) tryLetters(ctx context.Context, try map[deadletter.Group]int) (taken []deadletter.Group, _ error) {
-	list, err := p.letters.Oldest(try, maxFeedBytes)
+	list, err := p.letters.Oldest(try, p.feedBytes())
 	if err != nil || len(try) == 0 {
 		return nil, err
 	}
@@ -179,7 +209,7 @@ func (p *Pool) tryLetters(ctx context.Context, try map[deadletter.Group]int) (ta
 			taken = append(taken, g)
 		}
 	}
-	if read < maxFeedBytes { // else the others have their turn at once
+	if read < p.feedBytes() { // else the others have their turn at once
 		for g := range try { // whose letters cannot be read
 			p.feeder.putOff(g)
 		}
@@ -192,7 +222,7 @@ func (p *Pool) tryLetters(ctx context.Context, try map[deadletter.Group]int) (ta
 func (p *Pool) feedGroup(ctx context.Context, g deadletter.Group, n int64) error {
 	rows := 0
 	for {
-		list, err := p.letters.Oldest(map[deadletter.Group]int{g: maxFeedRows}, maxFeedBytes)
+		list, err := p.letters.Oldest(map[deadletter.Group]int{g: maxFeedRows}, p.feedBytes())
 		if err != nil {
 			return err
 		}
@@ -269,7 +299,7 @@ func (d *fed) anyRefused(f *feeder) bool {
 // feedAndWait feeds letters while nobody else wants a sender, and waits up to
 // feedWait until the server has answered for all of them.
 func (p *Pool) feedAndWait(ctx context.Context, list []deadletter.Found, apart bool) (fed, error) {
-	if st := p.Stats(); st.Full || 4*st.PendingBytes > st.MaxBytes {
+	if st := p.Stats(); st.Full || 4*st.PendingBytes > st.MaxBytes || st.inOutage() {
 		return fed{}, errBusy
 	}
 	s, ok := p.TryBorrow(ctx)
@@ -312,7 +342,8 @@ func (p *Pool) feed(ctx context.Context, s *Sender, list []deadletter.Found, apa
 			"letters", len(list)-len(done.rows), "last_error", unfit)
 	}
 	p.feeder.watch(s.Name())
-	if err := s.Flush(ctx, b); err != nil {
+	// Letters are safe where they are: no row is dropped for them, nor they for want of room.
+	if err := p.flush((*Staged).reserveSpare, ctx, []Shard{{Sender: s, Batch: b}}); err != nil {
 		return fed{}, err
 	}
 	done.mark, done.frames = s.Mark(), len(b.frames)

@@ -21,7 +21,12 @@ type Shard struct {
 // Flush stores the batches of several senders, all of them or, with an error,
 // none. A panic below is passed on when everything is undone.
 func (p *Pool) Flush(ctx context.Context, shards ...Shard) error {
-	staged, err := p.Stage(ctx, shards...)
+	return p.flush((*Staged).reserve, ctx, shards)
+}
+
+// flush is Flush with a way of its own to make room.
+func (p *Pool) flush(reserve reserving, ctx context.Context, shards []Shard) error {
+	staged, err := p.stage(reserve, ctx, shards)
 	if err != nil {
 		return err
 	}
@@ -32,6 +37,9 @@ func (p *Pool) Flush(ctx context.Context, shards ...Shard) error {
 	staged.Publish()
 	return nil
 }
+
+// reserving is a way to make room for all shards.
+type reserving func(s *Staged, ctx context.Context, shards []Shard) error
 
 // Staged is a set of batches that are in their slots but not visible.
 type Staged struct {
@@ -54,6 +62,10 @@ type stagedPart struct {
 // yet. The caller then calls Sync and Publish, or Rollback. With an error
 // nothing is staged.
 func (p *Pool) Stage(ctx context.Context, shards ...Shard) (*Staged, error) {
+	return p.stage((*Staged).reserve, ctx, shards)
+}
+
+func (p *Pool) stage(reserve reserving, ctx context.Context, shards []Shard) (*Staged, error) {
 	s := &Staged{pool: p}
 	done := false
 	defer func() {
@@ -64,7 +76,10 @@ func (p *Pool) Stage(ctx context.Context, shards ...Shard) (*Staged, error) {
 	if err := p.checkMount(); err != nil {
 		return nil, err
 	}
-	if err := s.reserve(ctx, shards); err != nil {
+	if err := checkShards(shards); err != nil {
+		return nil, err
+	}
+	if err := reserve(s, ctx, shards); err != nil {
 		return nil, err
 	}
 	err := s.each("append", func(part *stagedPart) error { return part.tx.Append(part.Batch.group()...) })
@@ -80,9 +95,6 @@ func (p *Pool) Stage(ctx context.Context, shards ...Shard) (*Staged, error) {
 func (s *Staged) reserve(ctx context.Context, shards []Shard) error {
 	ctx, cancel := context.WithTimeout(ctx, s.pool.cfg.AppendDeadline)
 	defer cancel()
-	if err := checkShards(shards); err != nil {
-		return err
-	}
 	if s.pool.cfg.Full != FullBlock {
 		return s.reserveOrDrop(ctx, shards)
 	}
@@ -101,6 +113,11 @@ func (s *Staged) reserve(ctx context.Context, shards []Shard) error {
 			return noRoom(err, ctx.Err())
 		}
 	}
+}
+
+// reserveSpare takes only room that is there now, and drops nothing for it.
+func (s *Staged) reserveSpare(ctx context.Context, shards []Shard) error {
+	return s.tryReserve(ctx, false, shards)
 }
 
 // noRoom is what a wait for room ends with: the context that was waited for is
@@ -234,7 +251,7 @@ func (s *Staged) syncLetters() error {
 func (p *Pool) keepLetters(letters []byte, n int) error {
 	if p.letters == nil {
 		p.sayDropped.Do(func() {
-			p.cfg.Logger.Warn("rows that can never be stored are counted and dropped: there is no sf_dir for a dead-letter file")
+			p.cfg.Logger.Warn("rows that can never be stored, or that the server refuses, are counted and dropped: there is no sf_dir for dead letters")
 		})
 		return nil
 	}

@@ -52,8 +52,12 @@ type Stats struct {
 	// incident-*.json of the slot.
 	Incidents int64
 	// HeldRows of the pending ones wait for their tables: see TableCreate and
-	// ExactlyOnce.
+	// ExactlyOnce, and TablesBarred.
 	HeldRows int64
+	// Verdicts are the types of values that a column refuses, each of which is now
+	// dealt with before sending: see TypeConflict. TablesBarred are tables of which the
+	// server takes no rows now, because of something that has to be mended there.
+	Verdicts, TablesBarred int
 	// OldestPending is when the oldest pending row was stored, to a second or a
 	// small part of its age. For rows from before the pool was opened it is about the
 	// earliest time that such a row itself has, by the wall clock. Zero if nothing is
@@ -92,7 +96,7 @@ type SlotStats struct {
 	Host      string
 	// LastError is why the present outage goes on; nil in health.
 	LastError error
-	// OutageSince is zero in health.
+	// OutageSince is zero in health, and while the slot is not open.
 	OutageSince time.Time
 }
 
@@ -105,6 +109,7 @@ func (p *Pool) Stats() Stats {
 	if p.letters != nil {
 		st.Letters = p.letters.Stats()
 	}
+	st.Verdicts, st.TablesBarred = p.verdicts.Counts()
 	p.countStates(&st)
 	for _, g := range p.glimpses() {
 		st.add(g)
@@ -199,7 +204,10 @@ func (g *glimpse) stats(v slotView) SlotStats {
 		PendingBytes: v.PendingBytes, AppendedBytes: n.appended, AckedBytes: n.settled,
 		Connects: n.connects, Refusals: n.refusals, HeldRows: v.conn.Held, Full: v.Full && g.member != nil,
 		Connected: v.conn.Connected, Transport: v.conn.Transport, Host: v.conn.Host,
-		LastError: v.conn.LastError, OutageSince: v.conn.Since,
+		LastError: v.conn.LastError,
+	}
+	if g.member != nil {
+		s.OutageSince = v.conn.Since
 	}
 	if v.HasOldest && v.PendingFrames > 0 {
 		s.OldestPending = cmp.Or(v.OldestPublished, time.UnixMicro(v.OldestPendingTime))

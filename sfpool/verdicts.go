@@ -33,7 +33,7 @@ func (c Config) checkConflict() error {
 // learn opens what the senders of the pool have learned of refused values: the file
 // <sender_id>.verdicts.json in sf_dir.
 func (p *Pool) learn() *verdict.Book {
-	o := verdict.Options{Log: p.cfg.Logger}
+	o := verdict.Options{Log: p.cfg.Logger, Conflict: p.cfg.TypeConflict}
 	if !p.cfg.inRAM() {
 		o.FS, o.Path = p.cfg.FS, p.path(p.cfg.SenderID+".verdicts.json")
 	}

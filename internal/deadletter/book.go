@@ -22,7 +22,7 @@ type book struct {
 	class  Class
 	number int    // of a sealed file, which grows no more; 0 for the active one
 	id     uint64 // which book it is for the readers; never reused
-	gen    int    // how often it was written anew
+	gen    int    // how often it was written anew, or was found changed
 
 	size    int64
 	letters int64
@@ -102,6 +102,7 @@ func (f *File) read(b *book) error {
 		return err
 	}
 	b.forget()
+	b.gen++ // what was at a place may be elsewhere now
 	s := newScanner(file, 0, size)
 	if err := b.learn(s); err != nil {
 		return fmt.Errorf("read %s: %w", f.path(b), err)

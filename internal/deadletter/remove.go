@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"slices"
 
@@ -43,16 +44,18 @@ func (f *File) Remove(places []Place) error {
 // left is removed.
 func (f *File) rewrite(b *book, out []int64) error {
 	old, err := f.o.FS.OpenFile(f.path(b), os.O_RDONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		f.drop(b) // somebody has taken it away, letters and all
+		return nil
+	}
 	if err != nil {
 		return err
 	}
 	defer func() { _ = old.Close() }()
-	if size, err := old.Size(); err != nil || size != b.size && !b.dirty {
-		if err == nil {
-			err = f.read(b) // somebody has changed it
-		}
-		b.gen++
+	if size, err := old.Size(); err != nil {
 		return err
+	} else if size != b.size && !b.dirty {
+		return f.read(b) // somebody has changed it
 	}
 	temp := f.path(b) + tempSuffix
 	left, err := f.copyTo(temp, old, b, out)
@@ -91,8 +94,12 @@ func (f *File) removeBook(b *book, temp string) error {
 	if err := f.o.FS.Remove(f.path(b)); err != nil {
 		return err
 	}
-	f.books = slices.DeleteFunc(f.books, func(other *book) bool { return other == b })
+	f.drop(b)
 	return nil
+}
+
+func (f *File) drop(b *book) {
+	f.books = slices.DeleteFunc(f.books, func(other *book) bool { return other == b })
 }
 
 // fill copies all but some letters, and syncs. What is no letter is copied too.

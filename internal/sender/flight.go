@@ -53,6 +53,8 @@ type flight struct {
 	fresh   []piece
 	row     qwp.Row
 	fixes   []fixed
+	names   []stored     // of columns that go out under others
+	one     *qwp.Builder // of single rows
 	held    heldBlock
 	letters []Letter
 	behind  qwp.Part            // the row that was set aside last
@@ -78,6 +80,8 @@ type flight struct {
 	begun    bool   // a part of the frame in view was added, and not all
 	single   []byte // a frame of a group that is sent as if it were none
 	recycle  <-chan struct{}
+	made     time.Time
+	anew     bool // it was made to know what has become of tables, and has not come to that
 	again    bool // another walk is due, once all is answered
 	blocked  bool // nothing behind this point goes out in this walk
 	leaving  bool // the connection takes no frame behind this one
@@ -87,7 +91,11 @@ type flight struct {
 }
 
 func newFlight(s *Sender, conn link.Conn, cursor *slot.Cursor, recycle <-chan struct{}) *flight {
-	f := &flight{s: s, conn: conn, cursor: cursor, recycle: recycle, unmade: map[string]struct{}{}, answers: make(chan answer, conn.Window()+1)}
+	f := &flight{
+		s: s, conn: conn, cursor: cursor, recycle: recycle, made: time.Now(), anew: s.renew,
+		unmade: map[string]struct{}{}, answers: make(chan answer, conn.Window()+1),
+	}
+	s.renew = false
 	f.replies = replies{tables: s.cfg.Tables, host: conn.Host(), since: s.since, known: map[string]reply{}}
 	if s.since.IsZero() {
 		f.replies.since = time.Now()
@@ -281,6 +289,7 @@ func (f *flight) load(ctx context.Context) error {
 		}
 		if !ok {
 			f.s.parking.end()
+			f.anew = false
 			return nil
 		}
 		if err := f.parse(e); err != nil {
@@ -319,12 +328,12 @@ func (s *Sender) quarantine(fsn slot.FSN, why error) error {
 // flagsAt is where a message has its flags.
 const flagsAt = 5
 
-// parse reads a frame; one of a group that fits no connection as if it stood
-// alone.
+// parse reads a frame; one of a group that fits no connection, or of which something
+// was refused, as if it stood alone.
 func (f *flight) parse(e slot.Entry) error {
 	f.bytes = e.Bytes
 	err := f.view.Parse(e.Bytes, e.Dict)
-	if err != nil || !(f.s.ungroup || f.s.parking.isAlone(e.FSN)) || !f.view.DeferCommit() {
+	if err != nil || !(f.s.ungroup || e.FSN < f.s.loose || f.s.parking.isAlone(e.FSN)) || !f.view.DeferCommit() {
 		return err
 	}
 	f.single = append(f.single[:0], e.Bytes...)
@@ -343,61 +352,6 @@ func (f *flight) added() (full bool) {
 	f.parts = f.parts[1:]
 	f.solo = f.solo || p.alone
 	return p.alone || p.last
-}
-
-// part makes something of a part that the connection does not take: its pieces, where
-// it is too large, or all of it but a row that cannot be sent at all.
-func (f *flight) part(ctx context.Context, cause error) error {
-	p := f.parts[0]
-	var unsupported *link.UnsupportedError
-	if !errors.As(cause, &unsupported) || !f.covers(p.Part, unsupported) {
-		if f.spare = f.view.Split(f.spare[:0], p.Part); len(f.spare) > 0 {
-			f.lot()
-			f.instead(f.spare...)
-			return nil
-		}
-		unsupported = &link.UnsupportedError{Block: f.blockOf(p.Part), Row: p.First}
-	}
-	row := qwp.Part{Table: unsupported.Block, First: unsupported.Row, Last: unsupported.Row + 1}
-	why := &link.Refusal{Host: f.conn.Host(), Class: link.RowFault, Message: cause.Error()}
-	f.setAside(f.lot(), row, why, unsupported.Column)
-	f.s.parking.revisit, f.s.parking.unproven = true, true
-	if !f.begun {
-		return f.plan(ctx)
-	}
-	f.instead(qwp.Part{Table: p.Table, First: p.First, Last: row.First}, qwp.Part{Table: p.Table, First: row.Last, Last: p.Last})
-	return nil
-}
-
-// covers says whether the row that an error names is one of a part.
-func (f *flight) covers(p qwp.Part, e *link.UnsupportedError) bool {
-	if p.Table < 0 {
-		tables := f.view.Tables()
-		return e.Block < len(tables) && e.Row < tables[e.Block].Rows
-	}
-	return p.Table == e.Block && p.First <= e.Row && e.Row < p.Last
-}
-
-// blockOf returns the block that a part without pieces is of.
-func (f *flight) blockOf(p qwp.Part) int {
-	if p.Table >= 0 {
-		return p.Table
-	}
-	return slices.IndexFunc(f.view.Tables(), func(t qwp.Table) bool { return t.Rows > 0 })
-}
-
-// instead puts parts in the place of the first one; empty ones are left out.
-func (f *flight) instead(parts ...qwp.Part) {
-	list := make([]parcel, 0, len(parts)+len(f.parts))
-	for _, part := range parts {
-		if part.First < part.Last {
-			p := f.parts[0]
-			p.Part, p.probe, p.last = part, nil, false
-			list = append(list, p)
-		}
-	}
-	f.parts = append(list, f.parts[1:]...)
-	f.begun = f.begun && len(f.parts) > 0
 }
 
 func (f *flight) send(ctx context.Context) error {

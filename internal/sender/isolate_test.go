@@ -3,10 +3,14 @@
 package sender_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -78,10 +82,14 @@ func idOf(r *qwp.Row) int64 {
 type db struct {
 	*server
 	mu       sync.Mutex
-	types    map[string]qwp.Type // "table.column", of the first value
-	closed   map[string]string   // table: why it takes no rows
-	poison   map[int64]bool      // ids that are refused without a column
-	mute     bool                // no line is named
+	types    map[string]qwp.Type         // "table.column", of the first value
+	closed   map[string]string           // table: why it takes no rows
+	poison   map[int64]bool              // ids that are refused without a column
+	mute     bool                        // no line is named
+	broken   map[int64]bool              // ids that get an internal error
+	fixed    map[string]string           // "table.column": why it is not created
+	stale    bool                        // a connection knows of columns what they were when it was made
+	seen     map[int]map[string]qwp.Type // that, of each connection
 	refuses  func() *link.Refusal
 	requests int
 	refused  int
@@ -93,6 +101,7 @@ func newDB(ilp bool) *db {
 		d.window, d.frames = 8, 1
 	}
 	d.judge = d.look
+	d.seen = map[int]map[string]qwp.Type{}
 	return d
 }
 
@@ -120,9 +129,11 @@ func (d *db) fault(rows []sentRow) *link.Refusal {
 			return r
 		}
 	}
-	types := map[string]qwp.Type{}
-	for k, t := range d.types {
-		types[k] = t
+	types := maps.Clone(d.types)
+	if n := len(d.connectTimes()); d.stale {
+		for k, t := range d.seen[n] {
+			types[k] = t
+		}
 	}
 	for i, row := range rows {
 		if why := d.closed[row.table]; why != "" {
@@ -131,8 +142,15 @@ func (d *db) fault(rows []sentRow) *link.Refusal {
 		if d.poison[row.id] {
 			return &link.Refusal{Host: "server", HTTPStatus: 400, Status: qwp.StatusSchemaMismatch, Class: link.RowFault, Line: i + 1, Message: "invalid table name"}
 		}
+		if d.broken[row.id] {
+			return &link.Refusal{Host: "server", HTTPStatus: 500, Status: qwp.StatusInternalError, Class: link.ServerState, Line: i + 1, Message: "java.lang.UnsupportedOperationException"}
+		}
 		for name, t := range row.columns {
-			key := row.table + "." + name
+			key := strings.ToLower(row.table + "." + name)
+			if why := d.fixed[key]; why != "" {
+				return &link.Refusal{Host: "server", HTTPStatus: 400, Status: qwp.StatusWriteError, Class: link.ServerState, Line: i + 1, Column: name,
+					Message: fmt.Sprintf("table: %s, column: %s does not exist, %s", row.table, name, why)}
+			}
 			if has, ok := types[key]; ok && has != t {
 				return &link.Refusal{Host: "server", HTTPStatus: 400, Status: qwp.StatusSchemaMismatch, Class: link.RowFault, Line: i + 1, Column: name,
 					Message: fmt.Sprintf("table: %s, column: %s; cast error from protocol type: %s to column type: %s", row.table, name, t, has)}
@@ -140,7 +158,29 @@ func (d *db) fault(rows []sentRow) *link.Refusal {
 			types[key] = t
 		}
 	}
-	d.types = types
+	for k, t := range types {
+		if _, ok := d.types[k]; !ok {
+			d.types[k] = t
+		}
+	}
+	if n := len(d.connectTimes()); d.stale {
+		d.seen[n] = types
+	}
+	return nil
+}
+
+// alter gives a column another type.
+func (d *db) alter(column string, to qwp.Type) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.types[column] = to
+}
+
+// widenFunc is a Widener.
+type widenFunc func(table, column string)
+
+func (w widenFunc) Widen(_ context.Context, _, table, column string) error {
+	w(table, column)
 	return nil
 }
 
@@ -185,11 +225,19 @@ func forBoth(t *testing.T, test func(t *testing.T, d *db)) {
 
 func TestARefusedRowCostsNoNeighbourAndTwoRequests(t *testing.T) {
 	forBoth(t, func(t *testing.T, d *db) {
+		var up atomic.Bool // once all is stored: then it is known how many requests it takes
+		d.refuseConnect = func(int) error {
+			if up.Load() {
+				return nil
+			}
+			return errors.New("down")
+		}
 		isolated(t, d, sender.Config{}, func(t *testing.T, b *bed, letters *letterBox) {
 			d.poison[17], d.poison[55], d.poison[56] = true, true, true
 			for range 10 {
 				b.storeIn("a", "b", "a", "c", "b", "a", "a", "b", "c", "a")
 			}
+			up.Store(true)
 			time.Sleep(10 * time.Minute)
 			letters.has(t, 17, 55, 56)
 			if st := b.slot.Stats(); st.Acked != 97 || st.DeadLettered != 3 || st.Pending != 0 || len(d.taken()) != 97 {

@@ -143,6 +143,7 @@ func (s *Sender) session(ctx context.Context, cursor *slot.Cursor) (progressed b
 	defer caught(&err)
 	conn, err := s.cfg.Link.Connect(ctx)
 	if err != nil {
+		s.cutOff = true
 		return false, err
 	}
 	fctx, leave, err := s.board(ctx)
@@ -151,6 +152,10 @@ func (s *Sender) session(ctx context.Context, cursor *slot.Cursor) (progressed b
 		return false, err
 	}
 	defer leave()
+	if s.cutOff { // what was refused may have been mended with the outage
+		s.cutOff = false
+		s.cfg.Book.Reconnected(conn.Host())
+	}
 	s.resting = false
 	f := newFlight(s, conn, cursor, s.connected(conn))
 	s.since = time.Time{}
@@ -184,7 +189,7 @@ func (s *Sender) ended(f *flight, err error) (progressed bool, _ error) {
 	case groupWaits && !progressed:
 		s.atRest(nil, true) // another connection would end in the same place
 		return false, nil
-	case groupWaits, s.resting, errors.Is(err, errKeysCame), errors.Is(err, errLookInto), usedUp && (progressed || f.leaving):
+	case groupWaits, s.resting, errors.Is(err, errKeysCame), errors.Is(err, errLookInto), errors.Is(err, errDated), usedUp && (progressed || f.leaving):
 		return progressed, nil
 	}
 	return progressed, err
@@ -290,6 +295,14 @@ func (s *Sender) note(list []slot.Done) {
 	}
 	s.unnoted = err != nil
 	s.ungroup = false
+}
+
+// wakeWaiters tells those who wait for frames to be settled that some were, though the
+// server took nothing.
+func (s *Sender) wakeWaiters() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ring()
 }
 
 // backoff doubles from initial to max; each wait is drawn from [0, bound), so

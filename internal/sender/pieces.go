@@ -3,6 +3,12 @@
 package sender
 
 import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+
+	"github.com/questdb-sf/questdb_sf/internal/link"
 	"github.com/questdb-sf/questdb_sf/internal/qwp"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 )
@@ -12,6 +18,9 @@ type piece struct {
 	qwp.Part
 	fault *fault // why its single row is set aside; nil for rows that may be sent
 	alone int    // how often its single row was refused by itself
+	again int    // how often it was offered once more after the server had taken others
+	// tasted: a row with a value in the column that was refused goes first, by itself.
+	tasted bool
 }
 
 // rows counts those of a piece.
@@ -44,13 +53,35 @@ func replaced(list []piece, part qwp.Part, by ...piece) []piece {
 			out = append(out, p)
 			continue
 		}
-		out = p.clip(out, piece{Part: qwp.Part{First: p.First, Last: part.First}})
+		out = p.clip(out, piece{Part: qwp.Part{First: p.First, Last: part.First}, tasted: p.tasted})
 		for _, b := range by {
 			out = p.clip(out, b)
 		}
-		out = p.clip(out, piece{Part: qwp.Part{First: part.Last, Last: p.Last}})
+		out = p.clip(out, piece{Part: qwp.Part{First: part.Last, Last: p.Last}, tasted: p.tasted})
 	}
 	return out
+}
+
+// lose takes the rows of letters, each of which is in the list, out of it.
+func (l *lot) lose(letters []Letter) {
+	slices.SortFunc(letters, func(x, y Letter) int { return cmp.Or(x.Block-y.Block, x.Row-y.Row) })
+	slices.SortFunc(l.todo, func(x, y piece) int { return cmp.Or(x.Table-y.Table, x.First-y.First) })
+	out := make([]piece, 0, len(l.todo)+len(letters))
+	next := 0
+	for _, p := range l.todo {
+		from := p.First
+		for ; next < len(letters) && letters[next].Block == p.Table && letters[next].Row < p.Last; next++ {
+			out = p.clip(out, piece{Part: qwp.Part{First: from, Last: letters[next].Row}, tasted: p.tasted})
+			from = letters[next].Row + 1
+		}
+		if from == p.First {
+			out = append(out, p)
+			continue
+		}
+		out = p.clip(out, piece{Part: qwp.Part{First: from, Last: p.Last}, tasted: p.tasted})
+	}
+	l.todo = out
+	l.letters += len(letters)
 }
 
 // clip appends what a piece has of the rows of another, which tells the rest.
@@ -62,14 +93,14 @@ func (p piece) clip(dst []piece, of piece) []piece {
 	return append(dst, of)
 }
 
-// refusedAlone returns how often a row was.
-func (l *lot) refusedAlone(row qwp.Part) int {
+// pieceAt returns the piece with the first row of a part.
+func (l *lot) pieceAt(part qwp.Part) piece {
 	for _, p := range l.todo {
-		if p.Part == row {
-			return p.alone
+		if p.Table == part.Table && p.First <= part.First && part.First < p.Last {
+			return p
 		}
 	}
-	return 0
+	return piece{}
 }
 
 // lot returns what is known of the frame in view, for more to be noted.
@@ -98,4 +129,59 @@ func (l *lot) shares() []slot.Share {
 		list = append(list, slot.Share{As: slot.DeadLettered, Rows: l.letters})
 	}
 	return list
+}
+
+// part makes something of a part that the connection does not take: its pieces, where
+// it is too large, or all of it but a row that cannot be sent at all.
+func (f *flight) part(ctx context.Context, cause error) error {
+	p := f.parts[0]
+	var unsupported *link.UnsupportedError
+	if !errors.As(cause, &unsupported) || !f.covers(p.Part, unsupported) {
+		if f.spare = f.view.Split(f.spare[:0], p.Part); len(f.spare) > 0 {
+			f.lot()
+			f.instead(f.spare...)
+			return nil
+		}
+		unsupported = &link.UnsupportedError{Block: f.blockOf(p.Part), Row: p.First}
+	}
+	row := qwp.Part{Table: unsupported.Block, First: unsupported.Row, Last: unsupported.Row + 1}
+	why := &link.Refusal{Host: f.conn.Host(), Class: link.RowFault, Message: cause.Error()}
+	f.setAside(f.lot(), row, why, unsupported.Column)
+	f.s.parking.revisit, f.s.parking.unproven = true, true
+	if !f.begun {
+		return f.plan(ctx)
+	}
+	f.instead(qwp.Part{Table: p.Table, First: p.First, Last: row.First}, qwp.Part{Table: p.Table, First: row.Last, Last: p.Last})
+	return nil
+}
+
+// covers says whether the row that an error names is one of a part.
+func (f *flight) covers(p qwp.Part, e *link.UnsupportedError) bool {
+	if p.Table < 0 {
+		tables := f.view.Tables()
+		return e.Block < len(tables) && e.Row < tables[e.Block].Rows
+	}
+	return p.Table == e.Block && p.First <= e.Row && e.Row < p.Last
+}
+
+// blockOf returns the block that a part without pieces is of.
+func (f *flight) blockOf(p qwp.Part) int {
+	if p.Table >= 0 {
+		return p.Table
+	}
+	return slices.IndexFunc(f.view.Tables(), func(t qwp.Table) bool { return t.Rows > 0 })
+}
+
+// instead puts parts in the place of the first one; empty ones are left out.
+func (f *flight) instead(parts ...qwp.Part) {
+	list := make([]parcel, 0, len(parts)+len(f.parts))
+	for _, part := range parts {
+		if part.First < part.Last {
+			p := f.parts[0]
+			p.Part, p.probe, p.last = part, nil, false
+			list = append(list, p)
+		}
+	}
+	f.parts = append(list, f.parts[1:]...)
+	f.begun = f.begun && len(f.parts) > 0
 }

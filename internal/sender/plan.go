@@ -59,6 +59,8 @@ type heldBlock struct {
 	table string
 	why   error
 	rows  int
+	// notReady: a table of it waits by the word of Tables.
+	notReady bool
 }
 
 func (h *heldBlock) add(table string, why error, rows int) {
@@ -70,6 +72,7 @@ func (f *flight) plan(ctx context.Context) error {
 	now := time.Now()
 	f.parts, f.ids, f.begun, f.planned = f.buf[:0], false, false, now
 	f.held, f.behind, f.letters, f.special = heldBlock{}, qwp.Part{Table: -1}, f.letters[:0], false
+	f.names = f.names[:0]
 	f.replies.trim()
 	known := f.s.parking.meet(f.fsn)
 	if known != nil && known.complaint != nil {
@@ -77,7 +80,8 @@ func (f *flight) plan(ctx context.Context) error {
 			return err
 		}
 	}
-	paused := known != nil && now.Before(known.until)
+	paused := known != nil && (now.Before(known.until) || known.passed == f.s.epoch)
+	f.s.parking.unproven = f.s.parking.unproven || paused
 	for todo := f.todo(known); len(todo) > 0; {
 		n := 1
 		for n < len(todo) && todo[n].Table == todo[0].Table {
@@ -110,6 +114,7 @@ func (f *flight) planBlock(ctx context.Context, todo []piece, paused bool, now t
 		waits = r
 	}
 	if waits != nil {
+		f.held.notReady = f.held.notReady || v.hold != nil
 		f.s.parking.revisit = f.s.parking.revisit || v.hold == nil
 		f.holdAll(t, todo, waits)
 		return nil
@@ -118,11 +123,12 @@ func (f *flight) planBlock(ctx context.Context, todo []piece, paused bool, now t
 	if v.asked.Before(f.planned) {
 		f.planned = v.asked
 	}
-	if f.s.cfg.Book.Busy() && f.barred(t, todo) {
-		return nil
+	if f.s.cfg.Book.Busy() {
+		if barred, err := f.barred(t, todo); barred || err != nil {
+			return err
+		}
 	}
-	f.dispatch(t, todo)
-	return nil
+	return f.dispatch(t, todo)
 }
 
 func (f *flight) holdAll(t *qwp.Table, todo []piece, why error) {
@@ -133,31 +139,43 @@ func (f *flight) holdAll(t *qwp.Table, todo []piece, why error) {
 
 // barred has the rows of a table wait that the server takes none of, but for one that
 // is offered now and then.
-func (f *flight) barred(t *qwp.Table, todo []piece) bool {
-	words, barred, probing := f.s.cfg.Book.Barred(f.conn.Host(), t.Name)
-	if !barred {
-		return false
+func (f *flight) barred(t *qwp.Table, todo []piece) (bool, error) {
+	host := f.conn.Host()
+	words, barred, due := f.s.cfg.Book.Barred(host, t.Name)
+	switch {
+	case !barred:
+		return false, nil
+	case due && f.dated():
+		return true, f.renewed()
 	}
 	f.s.parking.revisit = true
 	f.holdAll(t, todo, fmt.Errorf("the server takes no rows of table %q: %s", t.Name, words))
 	for _, p := range todo {
-		if probing && p.fault == nil {
-			f.rename(t)
-			one := qwp.Part{Table: p.Table, First: p.First, Last: p.First + 1}
-			f.special = true
-			f.held.rows--
-			f.parts = append(f.parts, parcel{Part: one, alone: true, table: t.Name,
-				probe: &probe{bar: true, key: verdict.Key{Host: f.conn.Host(), Table: t.Name}, column: -1}})
-			break
+		if !due || p.fault != nil {
+			continue
 		}
+		at := f.s.cfg.Book.Offer(host, t.Name, p.rows())
+		if at < 0 {
+			continue
+		}
+		f.rename(t)
+		one := qwp.Part{Table: p.Table, First: p.First + at, Last: p.First + at + 1}
+		f.special = true
+		f.held.rows--
+		f.parts = append(f.parts, parcel{Part: one, alone: true, table: t.Name,
+			probe: &probe{bar: true, key: verdict.Key{Host: host, Table: t.Name}, column: -1}})
+		break
 	}
-	return true
+	return true, nil
 }
 
 // dispatch sends the pieces of a block: as they are where nothing is known against
 // them.
-func (f *flight) dispatch(t *qwp.Table, todo []piece) {
+func (f *flight) dispatch(t *qwp.Table, todo []piece) error {
 	fixes := f.rename(t)
+	if f.dated() && f.anyDue(fixes) {
+		return f.renewed()
+	}
 	l := f.s.parking.lots[f.fsn]
 	alone := l != nil && l.alone
 	for _, p := range todo {
@@ -170,6 +188,17 @@ func (f *flight) dispatch(t *qwp.Table, todo []piece) {
 			f.sift(t, p.Part, fixes, alone)
 		}
 	}
+	return nil
+}
+
+// anyDue says whether it is time to try one of the verdicts again.
+func (f *flight) anyDue(fixes []fixed) bool {
+	for i := range fixes {
+		if f.s.cfg.Book.Due(fixes[i].Key) {
+			return true
+		}
+	}
+	return false
 }
 
 // isBefore says whether a part stands right before the row that was set aside last.
@@ -178,8 +207,8 @@ func (f *flight) isBefore(p qwp.Part) bool {
 }
 
 // doubted sees to a row that was set aside. It is a dead letter if the server has taken
-// others since. It is offered again if there was a time when the server took nothing at
-// all, and several times where the server does not say that the row is to blame.
+// others since. It is offered once more if there was a time when the server took nothing
+// at all, and several times where the server does not say that the row is to blame.
 func (f *flight) doubted(l *lot, t *qwp.Table, p piece) {
 	host, table := f.conn.Host(), ""
 	if ofServer(p.fault.Refusal) {
@@ -188,9 +217,9 @@ func (f *flight) doubted(l *lot, t *qwp.Table, p piece) {
 	proven := f.s.cfg.Book.AcceptedSince(host, table, p.fault.mark)
 	unclear := p.fault.Class != link.RowFault && p.alone < f.s.cfg.rejections()
 	switch {
-	case proven && (unclear || p.fault.spell != f.s.spells):
+	case proven && (unclear || p.fault.spell != f.s.spells && p.again == 0):
 		l.alone = true
-		l.todo = replaced(l.todo, p.Part, piece{p.Part, nil, p.alone})
+		l.todo = replaced(l.todo, p.Part, piece{Part: p.Part, alone: p.alone, again: p.again + 1})
 		f.parts = append(f.parts, parcel{Part: p.Part, alone: true, table: t.Name})
 	case proven:
 		f.condemn(t, p.Part, p.fault.column, p.fault.kind, p.fault.Message)
@@ -208,102 +237,6 @@ func (f *flight) offers() (now bool) {
 	return now
 }
 
-// waitForProof leaves rows where they are until the server has taken others.
-func (f *flight) waitForProof(t *qwp.Table, part qwp.Part, words string) {
-	f.s.parking.revisit, f.s.parking.unproven = true, true
-	f.held.add(t.Name, fmt.Errorf("the server refuses rows of table %q, and has not taken others since: %s", t.Name, words), part.Last-part.First)
-}
-
-// sift sends rows of a block on which there are replies: those that have values which
-// nothing but a dead letter helps become one, and a probe goes out as it is.
-func (f *flight) sift(t *qwp.Table, part qwp.Part, fixes []fixed, alone bool) {
-	from, host := part.First, f.conn.Host()
-	send := func(to int) {
-		if from < to {
-			f.parts = append(f.parts, parcel{Part: qwp.Part{Table: part.Table, First: from, Last: to}, alone: alone, table: t.Name})
-		}
-	}
-	if !f.mustSift(fixes) {
-		send(part.Last)
-		return
-	}
-	row := part.First
-	for r := range t.All(part.First, part.Last, &f.row) {
-		switch x, probing := f.offends(t, r, fixes); {
-		case probing:
-			send(row)
-			one := qwp.Part{Table: part.Table, First: row, Last: row + 1}
-			f.parts = append(f.parts, parcel{Part: one, alone: true, table: t.Name, probe: &probe{key: x.Key, column: x.column, name: x.was}})
-			from, f.probing = row+1, x.Key
-		case x != nil:
-			send(row)
-			one := qwp.Part{Table: part.Table, First: row, Last: row + 1}
-			if f.probing != x.Key && f.s.cfg.Book.AcceptedSince(host, "", x.Mark) {
-				f.condemnRow(r, one, x.Column, x.Type, x.Words)
-			} else {
-				f.waitForProof(t, one, x.Words)
-			}
-			from = row + 1
-		}
-		row++
-	}
-	send(part.Last)
-	f.special = f.special || from > part.First
-}
-
-// mustSift says whether rows have to be looked at one by one.
-func (f *flight) mustSift(fixes []fixed) bool {
-	for i := range fixes {
-		if fixes[i].To == "" || f.s.cfg.Book.Due(fixes[i].Key) {
-			return true
-		}
-	}
-	return false
-}
-
-// offends returns the verdict that a row falls under, if it cannot be sent for it or is
-// to be sent in spite of it.
-func (f *flight) offends(t *qwp.Table, r *qwp.Row, fixes []fixed) (x *fixed, probing bool) {
-	for i := range fixes {
-		x := &fixes[i]
-		if !has(r, t.Columns[x.column].Name) {
-			continue
-		}
-		if f.s.cfg.Book.Probe(x.Key) {
-			return x, true
-		}
-		if x.To == "" {
-			return x, !f.s.cfg.Book.AcceptedSince(f.conn.Host(), "", x.Mark) && f.offers()
-		}
-	}
-	return nil, false
-}
-
-func has(r *qwp.Row, column string) bool {
-	for i := range r.Cells {
-		if r.Cells[i].Name == column {
-			return true
-		}
-	}
-	return false
-}
-
-// condemn makes a dead letter of a row of the frame in view.
-func (f *flight) condemn(t *qwp.Table, part qwp.Part, column string, kind qwp.Type, words string) {
-	for r := range t.All(part.First, part.Last, &f.row) {
-		f.condemnRow(r, part, column, kind, words)
-	}
-}
-
-func (f *flight) condemnRow(r *qwp.Row, part qwp.Part, column string, kind qwp.Type, words string) {
-	own := qwp.Row{Table: r.Table, Time: r.Time, TimeType: r.TimeType}
-	own.Cells, _ = qwp.AppendCells(nil, nil, r.Cells)
-	f.letters = append(f.letters, Letter{
-		FSN: f.fsn, Block: part.Table, Row: part.First, Data: &own, Frame: f.view.AppendPart(nil, part),
-		Host: f.conn.Host(), Column: column, Type: kind, Words: words,
-	})
-}
-
 // finish settles what of the frame are dead letters, sets aside what waits, and leaves
 // the rest in parts.
 func (f *flight) finish() error {
@@ -314,6 +247,7 @@ func (f *flight) finish() error {
 	l := f.s.parking.lots[f.fsn]
 	if l != nil && l.rows > 0 && len(l.todo) == 0 {
 		f.s.note([]slot.Done{{FSN: f.fsn, Shares: l.shares()}})
+		f.s.wakeWaiters()
 		f.s.parking.drop(f.fsn)
 		return nil
 	}
@@ -350,15 +284,11 @@ func (f *flight) keepLetters() {
 	}
 	f.s.cfg.Voice.condemned(f.s.name(), f.letters, err)
 	l := f.lot()
-	for i := range f.letters {
-		x := &f.letters[i]
-		if err != nil {
-			f.s.parking.revisit = true
-			f.held.add(x.Data.Table, fmt.Errorf("dead letters cannot be written: %w", err), 1)
-			continue
-		}
-		l.todo = replaced(l.todo, qwp.Part{Table: x.Block, First: x.Row, Last: x.Row + 1})
-		l.letters++
+	if err != nil {
+		f.s.parking.revisit = true
+		f.held.add(f.letters[0].Data.Table, fmt.Errorf("dead letters cannot be written: %w", err), len(f.letters))
+	} else {
+		l.lose(f.letters)
 	}
 	clear(f.letters)
 }

@@ -29,6 +29,7 @@ type inquest struct {
 	alone     bool       // its pieces go out one by one
 	probes    int        // refusals since the last pause
 	until     time.Time  // the end of that pause
+	passed    int        // the Sender.epoch in which others go before it
 	known     bool       // the first refusal was noted
 	mark      int64      // Mark of the Book then
 }
@@ -72,16 +73,17 @@ func (f *flight) refused(o link.Outcome) error {
 	if !s.concernsRows(r, units) {
 		return r
 	}
-	f.complain(r, units)
+	l := f.complain(r, units)
 	if s.streak == 0 {
 		s.began = s.cfg.Book.Mark()
 	}
 	s.streak++
-	switch {
-	case s.streak > s.cfg.rejections() && !s.cfg.Book.AcceptedSince(f.conn.Host(), "", s.began):
-		s.everythingRefused()
-		return r
-	case f.conn.Transport() == link.QWP:
+	if s.streak > s.cfg.rejections() && !s.cfg.Book.AcceptedSince(f.conn.Host(), "", s.began) {
+		if s.passFrame(l, r) {
+			return r
+		}
+	}
+	if f.conn.Transport() == link.QWP {
 		return errLookInto
 	}
 	// Nothing of the request was stored, and the connection stays good.
@@ -145,11 +147,13 @@ func ofServer(r *link.Refusal) bool { return r.Class != link.RowFault && r.Class
 func tooLarge(r *link.Refusal) bool { return r.HTTPStatus == http.StatusRequestEntityTooLarge }
 
 // complain notes a refusal where the next walk meets it: at the frame of the row that
-// is named, or at all frames of the request, which then go out alone.
-func (f *flight) complain(r *link.Refusal, units []unit) {
+// is named, or at all frames of the request, which then go out alone. It returns the
+// first of them.
+func (f *flight) complain(r *link.Refusal, units []unit) *lot {
 	mark := f.s.cfg.Book.Mark()
 	note := func(u unit, c *complaint) {
 		l := f.s.parking.lot(u.fsn)
+		f.s.loose = max(f.s.loose, u.fsn+1) // else a row that waits holds up its group, and all behind it
 		if !l.known {
 			l.known, l.mark = true, mark
 		}
@@ -160,7 +164,7 @@ func (f *flight) complain(r *link.Refusal, units []unit) {
 		for _, u := range units {
 			if row < u.n {
 				note(u, &complaint{r, u.part, row, u.probe})
-				return
+				return f.s.parking.lot(u.fsn)
 			}
 			row -= u.n
 		}
@@ -171,11 +175,23 @@ func (f *flight) complain(r *link.Refusal, units []unit) {
 			note(u, &complaint{r, u.part, -1, u.probe})
 		}
 	}
+	return f.s.parking.lot(units[0].fsn)
 }
 
-// everythingRefused is told that so much was refused with nothing taken in between, by
-// this sender or another, that it says nothing about rows. The tries go on, with pauses
-// and behind what was refused; what is learned meanwhile is in doubt.
+// passFrame lets others go before a frame of which so much was refused, to see whether
+// the server takes those. If it does not, so much was refused that it says nothing about
+// rows: the tries go on with pauses (paused), a frame at a time, and what is learned is
+// in doubt.
+func (s *Sender) passFrame(l *lot, r *link.Refusal) (paused bool) {
+	l.passed, s.over = s.epoch, r
+	if s.overs++; !s.doubts && s.overs <= s.cfg.rejections() {
+		return false
+	}
+	s.everythingRefused()
+	return true
+}
+
+// everythingRefused is told that nothing is taken any more.
 func (s *Sender) everythingRefused() {
 	if !s.doubts {
 		s.doubts = true
@@ -190,7 +206,8 @@ func (s *Sender) tookRows(host string) {
 		s.doubts = false
 		s.spells++
 	}
-	s.streak = 0
+	s.streak, s.overs, s.over = 0, 0, nil
+	s.epoch++
 	for table, r := range s.passed {
 		s.bar(host, table, r)
 	}
@@ -206,11 +223,17 @@ func (f *flight) passOver(table string, r *link.Refusal) {
 	f.s.passed[table] = r
 }
 
-// nothingElse returns why tables were passed over if there is nothing more to send: then
+// nothingElse returns why tables or frames were passed over if there is nothing more to send: then
 // the server is in trouble as a whole.
 func (s *Sender) nothingElse() error {
 	for _, r := range s.passed {
 		clear(s.passed)
+		return r
+	}
+	if r := s.over; r != nil {
+		s.over = nil
+		s.epoch++
+		s.everythingRefused()
 		return r
 	}
 	return nil
@@ -233,8 +256,11 @@ func (p *parking) isAlone(fsn slot.FSN) bool {
 func (f *flight) lookInto(ctx context.Context, l *lot) error {
 	c := l.complaint
 	l.complaint = nil
-	f.lot() // now it is known what is in it
-	if l.probes++; l.probes >= maxProbes {
+	f.lot()        // now it is known what is in it
+	if c.row < 0 { // a row that is named costs two requests, however many there are
+		l.probes++
+	}
+	if l.probes >= maxProbes {
 		l.probes, l.until = 0, time.Now().Add(probePause)
 	}
 	for i := range f.view.Tables() {
@@ -250,15 +276,35 @@ func (f *flight) lookInto(ctx context.Context, l *lot) error {
 	}
 	at := rowAt(f.view.Tables(), c.part, c.row)
 	t := &f.view.Tables()[at.Table]
-	if ofServer(c.Refusal) {
+	column := named(t, c.Column)
+	switch {
+	case column != nil && ofServer(c.Refusal):
+		f.await(t, column, c.Refusal)
+	case ofServer(c.Refusal) && c.HTTPStatus < http.StatusInternalServerError:
 		f.s.bar(f.conn.Host(), t.Name, c.Refusal)
-		return nil
-	}
-	if column := named(t, c.Column); column != nil && isConflict(c.Message) {
+	case column != nil && isConflict(c.Message):
+		if f.dated() {
+			return f.renewed()
+		}
 		return f.learn(ctx, t, column, c.Refusal)
+	default: // of trouble with a row, too, it is seen whether others are taken
+		f.setAside(l, at, c.Refusal, c.Column)
 	}
-	f.setAside(l, at, c.Refusal, c.Column)
 	return nil
+}
+
+// errDated ends a connection to know what has become of tables. QuestDB goes by what a
+// table was when the connection last wrote to it: a column that was altered since is
+// refused what it would take.
+var errDated = errors.New("the connection is older than what is to be known of tables")
+
+// dated says whether a refusal over this connection may be out of date.
+func (f *flight) dated() bool { return !f.anew && time.Since(f.made) >= replyTime }
+
+// renewed ends this connection for a new one.
+func (f *flight) renewed() error {
+	f.s.renew = true
+	return errDated
 }
 
 // rowAt returns the part that is one row of a part, counted as line protocol has it.
@@ -285,8 +331,8 @@ func (f *flight) narrow(ctx context.Context, l *lot, c *complaint) error {
 		return nil // its blocks go out one by one
 	}
 	t := &f.view.Tables()[part.Table]
-	if column := mentioned(t, c.Message); column != nil && c.Class == link.RowFault {
-		return f.learn(ctx, t, column, c.Refusal)
+	if column := mentioned(t, c.Message); column != nil && c.Class != link.Unclear {
+		return f.suspect(ctx, l, part, column, c.Refusal)
 	}
 	switch {
 	case ofServer(c.Refusal) && !f.s.cfg.Book.AcceptedSince(f.conn.Host(), t.Name, l.mark):
@@ -294,9 +340,66 @@ func (f *flight) narrow(ctx context.Context, l *lot, c *complaint) error {
 	case len(pieces) == 0:
 		f.setAside(l, part, c.Refusal, "")
 	default:
-		l.todo = replaced(l.todo, part, piece{Part: pieces[0]}, piece{Part: pieces[1]})
+		l.halve(part, pieces)
 	}
 	return nil
+}
+
+func (l *lot) halve(part qwp.Part, pieces []qwp.Part) {
+	tasted := l.pieceAt(part).tasted
+	l.todo = replaced(l.todo, part, piece{Part: pieces[0], tasted: tasted}, piece{Part: pieces[1], tasted: tasted})
+}
+
+// suspect goes on with rows of a block that were refused for a column. Over QWP a server
+// tells neither the row nor whether it is the type that it refuses or a value: whole
+// numbers of type DOUBLE are taken by a LONG column, a LONG that is too large is not by
+// an INT one. So one of the rows goes out by itself; if that is refused it is the type.
+func (f *flight) suspect(ctx context.Context, l *lot, part qwp.Part, c *qwp.Column, r *link.Refusal) error {
+	t := &f.view.Tables()[part.Table]
+	pieces := f.view.Split(nil, part)
+	tasted := l.pieceAt(part).tasted
+	switch {
+	case ofServer(r):
+		f.await(t, c, r)
+	case len(pieces) == 0 && !(tasted && f.ofValue(f.key(t, c))):
+		return f.learn(ctx, t, c, r)
+	case len(pieces) == 0:
+		f.setAside(l, part, r, c.Name)
+	case tasted:
+		l.halve(part, pieces)
+	default:
+		one := f.firstWith(t, part, c.Name)
+		l.todo = replaced(l.todo, part, piece{Part: qwp.Part{First: part.First, Last: one}},
+			piece{Part: qwp.Part{First: one, Last: one + 1}}, piece{Part: qwp.Part{First: one + 1, Last: part.Last}, tasted: true})
+	}
+	return nil
+}
+
+// ofValue counts the rows that were refused for their value, as far as can be told. Of
+// many it is treated as the type: to find each costs more requests than it is worth.
+func (f *flight) ofValue(k verdict.Key) bool {
+	s := f.s
+	if s.values == nil || len(s.values) >= maxReplies {
+		s.values = map[verdict.Key]int{}
+	}
+	s.values[k]++
+	if s.values[k] < s.cfg.rejections() {
+		return true
+	}
+	delete(s.values, k)
+	return false
+}
+
+// firstWith returns the first row of a part that has a value in a column.
+func (f *flight) firstWith(t *qwp.Table, part qwp.Part, column string) int {
+	row := part.First
+	for r := range t.All(part.First, part.Last, &f.row) {
+		if has(r, column) {
+			return row
+		}
+		row++
+	}
+	return part.First
 }
 
 // setAside takes a row out of what is sent. What stands before it goes out by itself,
@@ -307,6 +410,10 @@ func (f *flight) setAside(l *lot, row qwp.Part, r *link.Refusal, column string) 
 	if c := named(t, column); c != nil {
 		x.kind = c.Type
 	}
-	l.todo = replaced(l.todo, row, piece{row, x, l.refusedAlone(row) + 1})
+	p := piece{Part: row, fault: x, alone: 1}
+	if was := l.pieceAt(row); was.Part == row {
+		p.alone, p.again = was.alone+1, was.again
+	}
+	l.todo = replaced(l.todo, row, p)
 	f.behind = row
 }

@@ -4,6 +4,7 @@ package sender
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/questdb-sf/questdb_sf/internal/link"
@@ -51,32 +52,44 @@ func endsWord(rest string) bool {
 	return rest == "" || strings.ContainsRune(`,;:'"] .)=`, rune(rest[0]))
 }
 
-// conflicts are the texts by which a server refuses a type, not a value.
-var conflicts = []string{"cast error from protocol type"}
-
+// isConflict knows the text by which a server refuses a type, not a value. Of strings
+// that columns of some types parse it refuses those that it cannot.
 func isConflict(words string) bool {
-	for _, text := range conflicts {
-		if strings.Contains(words, text) {
-			return true
-		}
-	}
-	return false
+	_, cast, ok := strings.Cut(words, "cast error from protocol type: ")
+	from, to, _ := strings.Cut(cast, " to column type: ")
+	return ok && !(from == "STRING" && slices.Contains(parsed, to))
 }
+
+// parsed are the types of columns for which QuestDB 9.3.4 parses strings.
+var parsed = []string{"UUID", "IPv4", "CHAR", "LONG256"}
 
 // learn makes a verdict of a refusal: what the column takes is settled for all rows to
 // come.
 func (f *flight) learn(ctx context.Context, t *qwp.Table, c *qwp.Column, r *link.Refusal) error {
 	v := verdict.Verdict{Key: f.key(t, c), Words: r.Message}
 	if f.s.cfg.Conflict == verdict.Widen && f.widen(ctx, v) {
-		return ctx.Err()
+		return f.renewed()
 	}
 	if f.s.cfg.Conflict != verdict.DeadLetter {
 		v.To = verdict.SuffixOf(c.Name, c.Type)
 	}
+	f.note(v)
+	return nil
+}
+
+// note keeps a verdict. One that is news is worth its refusal: that says nothing of
+// whether the server takes anything.
+func (f *flight) note(v verdict.Verdict) {
 	if f.s.cfg.Book.Learn(v) {
 		f.s.cfg.Voice.learned(v)
+		f.s.streak = max(0, f.s.streak-1)
 	}
-	return nil
+}
+
+// await has rows wait that have a value in a column: somebody at the server has to see
+// to that.
+func (f *flight) await(t *qwp.Table, c *qwp.Column, r *link.Refusal) {
+	f.note(verdict.Verdict{Key: f.key(t, c), Wait: true, Words: r.Message})
 }
 
 func (f *flight) key(t *qwp.Table, c *qwp.Column) verdict.Key {
@@ -108,6 +121,28 @@ type fixed struct {
 	verdict.Verdict
 }
 
+// stored is the name of a column in the slot.
+type stored struct {
+	t      *qwp.Table
+	column int
+	name   string
+}
+
+// asStored runs f while a block has the names that it has in the slot.
+func (f *flight) asStored(t *qwp.Table, run func()) {
+	swap := func() {
+		for i := range f.names {
+			if n := &f.names[i]; n.t == t {
+				c := &t.Columns[n.column]
+				c.Name, n.name = n.name, c.Name
+			}
+		}
+	}
+	swap()
+	run()
+	swap()
+}
+
 // rename gives the columns of a block the names under which the server takes them, and
 // returns those on which there is a verdict.
 func (f *flight) rename(t *qwp.Table) []fixed {
@@ -126,6 +161,7 @@ func (f *flight) rename(t *qwp.Table) []fixed {
 			if v.To == "" {
 				break
 			}
+			f.names = append(f.names, stored{t, i, c.Name})
 			c.Name = ""
 			c.Name = unused(t, v.To)
 		}
@@ -136,6 +172,7 @@ func (f *flight) rename(t *qwp.Table) []fixed {
 // lifted is told that a probe was taken.
 func (f *flight) lifted(p *probe) {
 	s := f.s
+	f.anew = false
 	switch {
 	case p.bar:
 		if s.cfg.Book.Unbar(p.key.Host, p.key.Table) {
@@ -153,6 +190,7 @@ func (f *flight) lifted(p *probe) {
 // renew is told that a probe was refused: it comes later again.
 func (f *flight) renew(c *complaint) {
 	k, book := c.probe.key, f.s.cfg.Book
+	f.anew = false
 	if c.probe.bar {
 		book.Bar(k.Host, k.Table, c.Message)
 	} else if v, ok := book.Of(k); ok {

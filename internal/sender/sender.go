@@ -118,14 +118,21 @@ type Sender struct {
 	proved  bool            // the server took something from this sender
 	unnoted bool            // the last progress could not be noted
 	ungroup bool            // the next group is too large for any connection
+	loose   slot.FSN        // frames below it are committed one by one
 	strikes strikes
 	streak  int                      // refusals that were looked into, since the server took anything
 	began   int64                    // Mark of the Book at the first of them
 	doubts  bool                     // it was so many that they say nothing
+	over    *link.Refusal            // why others go before a frame of which much was refused
+	overs   int                      // frames that others went before, since the server took anything
+	epoch   int                      // how often it did, or there were no others
 	spells  int                      // how often that began or ended
 	passed  map[string]*link.Refusal // tables that others are tried before
 	offer   bool                     // a row that was set aside is sent once more
 	widened map[verdict.Key]bool
+	values  map[verdict.Key]int // rows that were refused for a value
+	renew   bool                // the next connection is made to know what has become of tables
+	cutOff  bool                // no connection came about the last time
 	giveaway
 
 	// mu guards what follows, and hurry. Nothing that can block runs while it is held.
@@ -138,7 +145,7 @@ type Sender struct {
 // Start begins to forward.
 func Start(cfg Config) *Sender {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Sender{cfg: cfg, cancel: cancel, done: make(chan struct{}), settled: make(chan struct{}), giveaway: newGiveaway()}
+	s := &Sender{cfg: cfg, cancel: cancel, done: make(chan struct{}), settled: make(chan struct{}), epoch: 1, giveaway: newGiveaway()}
 	if s.cfg.Log == nil {
 		s.cfg.Log = slog.New(slog.DiscardHandler)
 	}

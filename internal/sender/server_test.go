@@ -24,6 +24,7 @@ type server struct {
 	frames   int // of a request; default 1
 	ilp      bool
 	columns  map[string][]string // of each table, as they came last
+	rowIDs   []int64             // all that came
 
 	judge func(rows []sentRow) *link.Refusal // of a request; nil takes it
 	add   func(conn int, ids []int64) error  // refuses a part
@@ -63,6 +64,20 @@ func (s *server) ids() []int64 {
 		list = append(list, r.id)
 	}
 	return list
+}
+
+// columnsOf returns the columns of a table as they came last.
+func (s *server) columnsOf(table string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.columns[table])
+}
+
+// idsSent returns all row ids that came.
+func (s *server) idsSent() []int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.rowIDs)
 }
 
 // cut ends the last connection, as a server does that closes what is idle.
@@ -146,7 +161,7 @@ func (c *conn) AddWith(v *qwp.View, p qwp.Part, more qwp.AddLong) error {
 		} else if p.Table != i {
 			continue
 		}
-		rows = append(rows, read(t, first, last, more)...)
+		rows = append(rows, c.srv.read(t, first, last, more)...)
 		if c.srv.judge != nil {
 			sent = append(sent, columnsOf(t, first, last)...)
 		}
@@ -189,11 +204,14 @@ func (s *server) note(t *qwp.Table) {
 }
 
 // read reads rows whose last cell is their id.
-func read(t *qwp.Table, first, last int, more qwp.AddLong) (rows []taken) {
+func (s *server) read(t *qwp.Table, first, last int, more qwp.AddLong) (rows []taken) {
 	rowID := false
 	if more != nil {
-		name, _ := more(t, first, last)
+		name, ids := more(t, first, last)
 		rowID = name != ""
+		s.mu.Lock()
+		s.rowIDs = append(s.rowIDs, ids...)
+		s.mu.Unlock()
 	}
 	var row qwp.Row
 	for r := range t.All(first, last, &row) {

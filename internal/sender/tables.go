@@ -177,10 +177,15 @@ func (f *flight) confirm(ctx context.Context, last bool) error {
 }
 
 // park sets aside what of the frame in view waits. A group is not to be committed
-// by half, so it waits whole, and all behind it.
+// by half for a table that is not ready, so it waits whole, and all behind it. What is
+// refused may wait for ever: for that its frames are committed one by one.
 func (f *flight) park(held heldBlock) error {
 	why := held.why.Error()
 	if f.conn.Transport() == link.QWP && (f.fsn != f.group || f.view.DeferCommit()) {
+		if !held.notReady {
+			f.s.loose = f.fsn + looseAhead
+			return errLookInto
+		}
 		f.s.parking.close(f.group, held.table, held.rows, why)
 		f.block()
 		if f.fsn != f.group {
@@ -200,6 +205,10 @@ func (f *flight) park(held heldBlock) error {
 	}
 	return nil
 }
+
+// looseAhead is how many frames are committed one by one from one that holds refused
+// rows on: each time costs a connection.
+const looseAhead = 64
 
 // block ends the walk before the frame in view.
 func (f *flight) block() {
@@ -272,10 +281,16 @@ func (f *flight) prepare(ctx context.Context) error {
 }
 
 // rowIDs is a qwp.AddLong: the ids of the tables that need them. Rows that bring
-// their own keep it.
+// their own keep it. A row that is sent again has the same id also where a column of it
+// goes by another name now.
 func (f *flight) rowIDs(t *qwp.Table, first, last int) (string, []int64) {
 	if !f.replies.known[t.Name].RowID || rowid.Has(t) {
 		return "", nil
 	}
-	return rowid.Column, f.hasher.Rows(t, first, last)
+	if len(f.names) == 0 {
+		return rowid.Column, f.hasher.Rows(t, first, last)
+	}
+	var ids []int64
+	f.asStored(t, func() { ids = f.hasher.Rows(t, first, last) })
+	return rowid.Column, ids
 }

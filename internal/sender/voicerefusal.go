@@ -51,7 +51,9 @@ func (v *Voice) tell(level slog.Level, text string, args ...any) {
 // learned tells of a verdict.
 func (v *Voice) learned(x verdict.Verdict) {
 	text := "a column refuses values of a type; from now on they go to another column of the table"
-	if x.To == "" {
+	if x.Wait {
+		text = "the server does not take values of a column as it is set up; rows with one stay in the store, and one is offered at least once a minute"
+	} else if x.To == "" {
 		text = "a column refuses values of a type; from now on their rows are dead letters"
 	}
 	v.tell(slog.LevelWarn, text, "table", x.Table, "column", x.Column, "type", x.Type.String(), "to", x.To, "host", x.Host, "reason", x.Words)

@@ -93,6 +93,9 @@ func addCounts(sum, more *sfpool.Stats) {
 	sum.OrphansEvicted += more.OrphansEvicted
 	sum.LedgerViolations += more.LedgerViolations
 	sum.QuarantineRemoved += more.QuarantineRemoved
+	sum.Incidents += more.Incidents
+	sum.Letters.Final.Removed += more.Letters.Final.Removed
+	sum.Letters.Refused.Removed += more.Letters.Refused.Removed
 }
 
 // retireDisk keeps the last figures of a pool on disk that is closed.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/sqlhttp"
 )
@@ -17,7 +18,11 @@ import (
 func (k *Keeper) Widen(ctx context.Context, host, table, column string) error {
 	limited, cancel := context.WithTimeoutCause(ctx, askTimeout, errSlow)
 	defer cancel()
-	for range maxLooks {
+	for look := range maxLooks {
+		// What another box has altered is in the log of the table before it is seen.
+		if err := waitFor(limited, time.Duration(look)*lookPause); err != nil {
+			return err
+		}
 		kind, err := k.typeOf(limited, host, table, column)
 		switch {
 		case err != nil:
@@ -37,6 +42,20 @@ func (k *Keeper) Widen(ctx context.Context, host, table, column string) error {
 		} // else another box may have been faster: look again
 	}
 	return errors.New("it is changed by somebody else again and again")
+}
+
+// lookPause is how much longer each look waits than the one before.
+const lookPause = time.Second
+
+func waitFor(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // widens are the types that DOUBLE holds, LONG beyond 2^53 with fewer digits.

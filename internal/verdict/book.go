@@ -27,7 +27,9 @@ const (
 type Options struct {
 	FS   vfs.FS
 	Path string // of the file; empty for none
-	Log  *slog.Logger
+	// Conflict is what is done about what the file says: that may have changed since.
+	Conflict Conflict
+	Log      *slog.Logger
 }
 
 // Book holds verdicts and bars, and when which server last took rows. Its methods are
@@ -41,7 +43,9 @@ type Book struct {
 
 	// mu guards what follows. Nothing that can block runs while it is held.
 	mu       sync.Mutex
-	verdicts map[Key]*entry
+	verdicts map[Key]*entry // with those that were lifted
+	standing int            // of them, not lifted
+	unproven bool           // one of them is
 	bars     map[place]*bar
 	count    int64            // of what was accepted
 	hosts    map[string]int64 // count when each last took rows
@@ -54,6 +58,12 @@ type entry struct {
 	Verdict
 	next time.Time
 	wait time.Duration
+	// lifted: the server has come to take such values. How long a probe waited is
+	// remembered, for where it depends on the value what a server takes.
+	lifted bool
+	// proven: the server took others since. Before that it may refuse everything, and
+	// what it says is not kept in the file.
+	proven bool
 	// first is the Mark when it was learned; -1 for one from before this process.
 	first int64
 }
@@ -66,6 +76,8 @@ type bar struct {
 	words string
 	next  time.Time // of the next row that is offered
 	wait  time.Duration
+	tries int // rows that were refused
+	skip  int // rows that are passed over before the next one is offered
 }
 
 // New returns a Book with the verdicts in its file. One that cannot be read is told of
@@ -79,44 +91,80 @@ func New(o Options) *Book {
 		hosts: map[string]int64{}, tables: map[place]int64{},
 	}
 	b.load()
-	b.busy.Store(len(b.verdicts) > 0)
+	b.settle()
 	return b
 }
 
 // Busy says whether there is anything to look up; without a Book there is not.
 func (b *Book) Busy() bool { return b != nil && b.busy.Load() }
 
-func (b *Book) settle() { b.busy.Store(len(b.verdicts)+len(b.bars) > 0) }
+// settle notes whether there is anything to look up. WARNING: the caller must hold mu.
+func (b *Book) settle() { b.busy.Store(b.standing+len(b.bars) > 0) }
+
+// at returns what stands on a key; nil for nothing. WARNING: the caller must hold mu.
+func (b *Book) at(k Key) *entry {
+	if e := b.verdicts[k.fold()]; e != nil && !e.lifted {
+		return e
+	}
+	return nil
+}
+
+// Counts returns how many verdicts and bars there are now.
+func (b *Book) Counts() (verdicts, bars int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.verdicts), len(b.bars)
+}
 
 // Learn notes a refusal, and says whether it is news. One that was known is renewed: its
-// next probe comes later.
+// next probe comes later, also if it was lifted in between.
 func (b *Book) Learn(v Verdict) (news bool) {
 	b.mu.Lock()
-	now := time.Now()
 	e := b.verdicts[v.fold()]
-	if news = e == nil || e.To != v.To; news {
-		if len(b.verdicts) >= maxEntries {
-			clear(b.verdicts)
-		}
-		e = &entry{wait: firstProbe / 2, first: b.count}
-		b.verdicts[v.fold()] = e
+	if e == nil || e.To != v.To || e.Wait != v.Wait {
+		e = b.enter(v)
+		news = true
+	} else if e.lifted {
+		e.lifted, e.proven, e.first, news = false, false, b.count, true
+		b.standing++
 	}
+	b.unproven = b.unproven || !e.proven
 	v.Mark = b.count
-	e.Verdict, e.wait = v, min(2*e.wait, lastProbe)
-	e.next = now.Add(e.wait)
+	e.Verdict = v
+	if v.Wait {
+		e.wait = min(2*e.wait, lastTry)
+	} else {
+		e.wait = min(2*e.wait, lastProbe)
+	}
+	e.next = time.Now().Add(e.wait)
 	b.settle()
 	b.mu.Unlock()
-	if news {
-		b.save()
-	}
 	return news
+}
+
+// enter makes the entry of a verdict. WARNING: the caller must hold mu.
+func (b *Book) enter(v Verdict) *entry {
+	if b.at(v.Key) != nil {
+		b.standing--
+	}
+	if len(b.verdicts) >= maxEntries {
+		clear(b.verdicts)
+		b.standing = 0
+	}
+	e := &entry{wait: firstProbe / 2, first: b.count}
+	if v.Wait {
+		e.wait = firstTry / 2
+	}
+	b.verdicts[v.fold()] = e
+	b.standing++
+	return e
 }
 
 // Of returns the verdict on a key, if there is one.
 func (b *Book) Of(k Key) (Verdict, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e := b.verdicts[k.fold()]
+	e := b.at(k)
 	if e == nil {
 		return Verdict{}, false
 	}
@@ -127,7 +175,7 @@ func (b *Book) Of(k Key) (Verdict, bool) {
 func (b *Book) Due(k Key) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e := b.verdicts[k.fold()]
+	e := b.at(k)
 	return e != nil && !time.Now().Before(e.next)
 }
 
@@ -135,7 +183,7 @@ func (b *Book) Due(k Key) bool {
 func (b *Book) Probe(k Key) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	e, now := b.verdicts[k.fold()], time.Now()
+	e, now := b.at(k), time.Now()
 	if e == nil || now.Before(e.next) {
 		return false
 	}
@@ -146,8 +194,10 @@ func (b *Book) Probe(k Key) bool {
 // Lift is told that a server takes what it refused.
 func (b *Book) Lift(k Key) (was bool) {
 	b.mu.Lock()
-	_, was = b.verdicts[k.fold()]
-	delete(b.verdicts, k.fold())
+	if e := b.at(k); e != nil {
+		e.lifted, was = true, true
+		b.standing--
+	}
 	b.settle()
 	b.mu.Unlock()
 	if was {
@@ -162,10 +212,12 @@ func (b *Book) Doubt(host string, mark int64) {
 	b.mu.Lock()
 	taken := false
 	for k, e := range b.verdicts {
-		if k.Host == host && e.first >= mark {
-			delete(b.verdicts, k)
-			taken = true
+		if k.Host != host || e.first < mark || e.lifted {
+			continue
 		}
+		delete(b.verdicts, k)
+		b.standing--
+		taken = true
 	}
 	b.settle()
 	b.mu.Unlock()
@@ -186,26 +238,47 @@ func (b *Book) Bar(host, table, words string) (news bool) {
 		}
 		x = &bar{wait: firstTry / 2}
 		b.bars[p] = x
+	} else {
+		x.tries++
 	}
+	x.skip = 1<<(x.tries%skips) - 1
 	x.words, x.wait = words, min(2*x.wait, lastTry)
 	x.next = time.Now().Add(x.wait)
 	b.settle()
 	return news
 }
 
-// Barred says whether rows of a table have to wait and why; probe, whether one of them
-// is to be offered now, which whoever is told so does.
-func (b *Book) Barred(host, table string) (words string, barred, probe bool) {
+// skips is how many different rows are offered before it is the turn of the first again:
+// it may be that row which the server refuses, and not the table.
+const skips = 5
+
+// Barred says whether rows of a table have to wait, and why; due, that one of them is to
+// be offered now.
+func (b *Book) Barred(host, table string) (words string, barred, due bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	x, now := b.bars[placeOf(host, table)], time.Now()
+	x := b.bars[placeOf(host, table)]
 	if x == nil {
 		return "", false, false
 	}
-	if probe = !now.Before(x.next); probe {
-		x.next = now.Add(x.wait)
+	return x.words, true, !time.Now().Before(x.next)
+}
+
+// Offer returns which of the next rows of a barred table is to be offered now; -1 for
+// none. Whoever is told one offers it.
+func (b *Book) Offer(host, table string, rows int) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	x, now := b.bars[placeOf(host, table)], time.Now()
+	if x == nil || rows == 0 || now.Before(x.next) {
+		return -1
 	}
-	return x.words, true, probe
+	if x.skip >= rows {
+		x.skip = (x.skip - rows) / 2
+		return -1
+	}
+	x.next = now.Add(x.wait)
+	return x.skip
 }
 
 // Unbar is told that a server takes rows of a table again.
@@ -225,7 +298,7 @@ func (b *Book) Reconnected(host string) {
 	defer b.mu.Unlock()
 	now := time.Now()
 	for k, e := range b.verdicts {
-		if k.Host == host && e.next.Sub(now) < e.wait-firstTry {
+		if k.Host == host && !e.lifted && e.next.Sub(now) < e.wait-firstTry {
 			e.next = now
 		}
 	}
@@ -239,16 +312,34 @@ func (b *Book) Reconnected(host string) {
 // Accepted notes that a server took rows, and of which table; empty if not known.
 func (b *Book) Accepted(host, table string) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	b.count++
 	b.hosts[host] = b.count
-	if table == "" {
-		return
+	if table != "" {
+		if len(b.tables) >= maxEntries {
+			clear(b.tables)
+		}
+		b.tables[placeOf(host, table)] = b.count
 	}
-	if len(b.tables) >= maxEntries {
-		clear(b.tables)
+	news := b.unproven && b.prove(host)
+	b.mu.Unlock()
+	if news {
+		b.save()
 	}
-	b.tables[placeOf(host, table)] = b.count
+}
+
+// prove notes that a server refuses not everything. WARNING: the caller must hold mu.
+func (b *Book) prove(host string) (news bool) {
+	b.unproven = false
+	for k, e := range b.verdicts {
+		switch {
+		case e.proven || e.lifted:
+		case k.Host == host:
+			e.proven, news = true, news || !e.Wait
+		default:
+			b.unproven = true
+		}
+	}
+	return news
 }
 
 // Mark is a point in the order of what servers accepted: now.

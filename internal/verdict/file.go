@@ -20,7 +20,8 @@ import (
 // maxFile bounds what is read of the file, in bytes.
 const maxFile = 16 << 20
 
-// saved is a verdict in the file, which is a JSON list of them.
+// saved is a verdict in the file, which is a JSON list of them. What is done about it
+// stands there for people; it follows from the rest.
 type saved struct {
 	Host   string `json:"host"`
 	Table  string `json:"table"`
@@ -43,11 +44,14 @@ func (b *Book) load() {
 	now := time.Now()
 	for _, s := range list {
 		t, ok := typeNamed(s.Type)
-		if !ok || len(b.verdicts) >= maxEntries {
-			continue
+		if !ok || len(b.verdicts) >= maxEntries || b.o.Conflict == Widen && t == qwp.TypeDouble {
+			continue // the last may be widened, which takes a refusal
 		}
-		v := Verdict{Key: Key{s.Host, s.Table, s.Column, t}, To: s.To, Words: s.Words}
-		b.verdicts[v.fold()] = &entry{Verdict: v, wait: firstProbe, next: now.Add(firstProbe), first: -1}
+		v := Verdict{Key: Key{s.Host, s.Table, s.Column, t}, To: b.o.Conflict.to(s.Column, t), Words: s.Words}
+		if b.verdicts[v.fold()] == nil {
+			b.standing++
+		}
+		b.verdicts[v.fold()] = &entry{Verdict: v, wait: firstProbe, next: now.Add(firstProbe), first: -1, proven: true}
 	}
 }
 
@@ -107,6 +111,9 @@ func (b *Book) list() []saved {
 	defer b.mu.Unlock()
 	list := make([]saved, 0, len(b.verdicts))
 	for _, e := range b.verdicts {
+		if e.lifted || e.Wait || !e.proven {
+			continue
+		}
 		list = append(list, saved{e.Host, e.Table, e.Column, e.Type.String(), e.To, e.Words})
 	}
 	slices.SortFunc(list, func(x, y saved) int {

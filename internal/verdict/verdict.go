@@ -38,6 +38,14 @@ func (c Conflict) String() string {
 	return fmt.Sprintf("type_conflict %d", uint8(c))
 }
 
+// to returns the column for values that a column refuses; empty for none.
+func (c Conflict) to(column string, t qwp.Type) string {
+	if c == DeadLetter {
+		return ""
+	}
+	return SuffixOf(column, t)
+}
+
 // ParseConflict reads suffix, widen or dead_letter.
 func ParseConflict(s string) (Conflict, error) {
 	for c, name := range conflictNames {
@@ -65,7 +73,10 @@ type Verdict struct {
 	Key
 	// To is the column that takes the values instead; empty: their rows are dead
 	// letters.
-	To    string
+	To string
+	// Wait says that somebody at the server has to mend it: rows with such a value stay
+	// in the store. It is not kept in the file, and To is empty.
+	Wait  bool
 	Words string // the server's
 	// Mark is the Mark of the Book when it was learned or renewed, in this process.
 	Mark int64

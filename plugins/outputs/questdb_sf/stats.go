@@ -56,10 +56,16 @@ var fields = []field[view]{
 	total("rows_pending", func(s *sfpool.Stats) int64 { return s.Pending }),
 	total("rows_held", func(s *sfpool.Stats) int64 { return s.HeldRows }),
 	total("rows_dead_lettered", func(s *sfpool.Stats) int64 { return s.DeadLettered }),
+	{"dead_letters_final", func(v *view) int64 { return v.Letters.Final.Letters }},
+	{"dead_letters_refused", func(v *view) int64 { return v.Letters.Refused.Letters }},
+	{"dead_letter_bytes", func(v *view) int64 { return v.Letters.Final.Bytes + v.Letters.Refused.Bytes }},
+	{"dead_letters_removed", func(v *view) int64 { return v.Letters.Final.Removed + v.Letters.Refused.Removed }},
 	{"rows_evicted", func(v *view) int64 { return v.Evicted }},
 	{"rows_quarantined", func(v *view) int64 { return v.Quarantined }},
 	{"rows_unknown", func(v *view) int64 { return v.Unknown }},
 	total("ledger_violations", func(s *sfpool.Stats) int64 { return s.LedgerViolations }),
+	{"incidents", func(v *view) int64 { return v.Incidents }},
+	{"quarantine_removed", func(v *view) int64 { return v.QuarantineRemoved }},
 	total("bytes_appended", func(s *sfpool.Stats) int64 { return s.AppendedBytes }),
 	total("bytes_acked", func(s *sfpool.Stats) int64 { return s.AckedBytes }),
 	total("bytes_pending", func(s *sfpool.Stats) int64 { return s.PendingBytes }),
@@ -71,6 +77,9 @@ var fields = []field[view]{
 	total("connects", func(s *sfpool.Stats) int64 { return s.Connects }),
 	total("reconnects", reconnects),
 	total("refusals", func(s *sfpool.Stats) int64 { return s.Refusals }),
+	total("types_refused", func(s *sfpool.Stats) int64 { return int64(s.Verdicts) }),
+	total("tables_barred", func(s *sfpool.Stats) int64 { return int64(s.TablesBarred) }),
+	{"outage_ns", longestOutage},
 	{"slots_live", func(v *view) int64 { return int64(v.Live) }},
 	{"slots_leaked", func(v *view) int64 { return int64(v.Leaked) }},
 	{"orphans", func(v *view) int64 { return int64(len(v.Orphans)) }},
@@ -106,6 +115,19 @@ func oldestAge(v *view) (age int64) {
 	for _, t := range []time.Time{v.OldestPending, v.RAMStats.OldestPending} {
 		if !t.IsZero() {
 			age = max(age, int64(v.now.Sub(t)))
+		}
+	}
+	return age
+}
+
+// longestOutage is for how long the server has taken nothing of a slot that has rows
+// for it; 0 in health.
+func longestOutage(v *view) (age int64) {
+	for _, slots := range [][]sfpool.SlotStats{v.Slots, v.RAMStats.Slots} {
+		for i := range slots {
+			if since := slots[i].OutageSince; !since.IsZero() && slots[i].Pending > 0 {
+				age = max(age, int64(v.now.Sub(since)))
+			}
 		}
 	}
 	return age
