@@ -4,6 +4,7 @@ package sfpool
 
 import (
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -81,4 +82,42 @@ func TestARealDiskThatOthersFillNeverStopsTheStore(t *testing.T) {
 	}
 	t.Logf("%d rows, %d dropped before others took the disk, %d then, %d arrived", next, before.Evicted, st.Evicted-before.Evicted, len(got))
 	giveBack(two...)
+}
+
+// A real filesystem of 2 MiB that nothing but its own size bounds: what the disk
+// refuses follows sf_full like any other limit.
+func TestARealDiskThatIsFullFollowsWhatAFullStoreIsToDo(t *testing.T) {
+	for _, full := range []Full{FullDropOldest, FullDropNewest, FullBlock} {
+		t.Run(full.String(), func(t *testing.T) {
+			b := newBed(t)
+			cfg := tight(b, full)
+			cfg.Dir, cfg.FS, cfg.MaxTotalBytes = filepath.Join(smallDisk(t, "size=2m"), "sf"), vfs.OS, 64<<20
+			srv := &server{down: true}
+			p := srv.open(t, cfg)
+			one := b.take(p, 1)
+			const rows = 600 // some 5 MiB
+			refused := int64(0)
+			for id := range int64(rows) {
+				if err := one[0].Flush(context.Background(), timedRow(t, p, id)); err != nil {
+					if !errors.Is(err, ErrStoreFull) {
+						t.Fatal(err)
+					}
+					refused++
+				}
+			}
+			srv.is(false)
+			if err := p.WaitAcked(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			st, got := adds(t, p), srv.took()
+			t.Logf("%d rows: %d arrived, %d evicted, %d refused", rows, len(got), st.Evicted, refused)
+			if st.Accepted != rows-refused || st.Acked != int64(len(got)) || st.Acked+st.Evicted != st.Accepted {
+				t.Errorf("%+v", st)
+			}
+			if (refused > 0) != (full == FullBlock) || (st.Evicted > 0) != (full != FullBlock) {
+				t.Errorf("%d refused, %d evicted", refused, st.Evicted)
+			}
+			giveBack(one...)
+		})
+	}
 }

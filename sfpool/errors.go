@@ -14,8 +14,8 @@ import (
 var (
 	// ErrClosed is returned by what is asked of a closed pool.
 	ErrClosed = errors.New("the pool is closed")
-	// ErrStoreFull says that the slots hold sf_max_total_bytes and nothing was
-	// acked in time. Nothing was stored.
+	// ErrStoreFull says that the slots hold sf_max_total_bytes, or that the disk has
+	// no room, and nothing was acked in time. Nothing was stored.
 	ErrStoreFull = slot.ErrFull
 )
 

@@ -98,9 +98,12 @@ func (b *Batch) loss() (e slot.Eviction) {
 	return e
 }
 
-// limitOf names the option that leaves no room.
+// limitOf names what leaves no room.
 func limitOf(full *slot.FullError) string {
-	if full.LowSpace {
+	switch {
+	case full.Disk != nil:
+		return "the size of the filesystem, or a quota"
+	case full.LowSpace:
 		return "sf_min_free_space"
 	}
 	return "sf_max_total_bytes"

@@ -12,7 +12,7 @@ import (
 
 var (
 	// ErrFull means that the cap is reached and trimming did not make room in
-	// time. The error is a *FullError.
+	// time, or that the disk has none. The error is a *FullError.
 	ErrFull = errors.New("slot is full")
 	// ErrFrameTooLarge means that a frame can never fit into a segment.
 	ErrFrameTooLarge = errors.New("frame is larger than a segment")
@@ -75,9 +75,10 @@ type FullError struct {
 	Used, Cap    int64 // bytes of files that are there and may be there, of all slots of the budget
 	PendingBytes int64 // bytes of frames of this slot that wait to be settled
 	Never        bool  // no trimming, in any of the slots, could make room for so much at once
-	LowSpace     bool  // the filesystem has less than what is to be kept free
+	LowSpace     bool  // the filesystem has less than what is to be kept free, or nothing at all
 	Free, Keep   int64 // bytes: what it has free, and what is to be kept; zero while that is not asked
 	Cause        error // of the context; nil when Never
+	Disk         error // of a filesystem or quota without room; nil while it has some
 }
 
 func (e *FullError) Error() string {
@@ -85,6 +86,8 @@ func (e *FullError) Error() string {
 	switch {
 	case e.Never:
 		what = "so much at once never fits: write less at a time or raise sf_max_total_bytes"
+	case e.Disk != nil:
+		what = e.Disk.Error()
 	case e.LowSpace:
 		what = fmt.Sprintf("the filesystem has %d bytes free and sf_min_free_space keeps %d: waiting for either to change", e.Free, e.Keep)
 	}
@@ -95,5 +98,12 @@ func (e *FullError) Error() string {
 // Is makes it ErrFull.
 func (e *FullError) Is(target error) bool { return target == ErrFull }
 
-// Unwrap gives the error of the context.
-func (e *FullError) Unwrap() error { return e.Cause }
+// Unwrap gives the errors of the context and of the disk.
+func (e *FullError) Unwrap() (list []error) {
+	for _, err := range []error{e.Cause, e.Disk} {
+		if err != nil {
+			list = append(list, err)
+		}
+	}
+	return list
+}

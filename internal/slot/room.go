@@ -4,6 +4,8 @@ package slot
 
 import (
 	"context"
+	"errors"
+	"syscall"
 	"time"
 )
 
@@ -35,6 +37,21 @@ func (s *Slot) takeRoom(n int) (*FullError, <-chan struct{}) {
 		full.Dir, full.PendingBytes = s.o.Dir, s.pendingBytes
 	}
 	return full, room
+}
+
+// orFull makes a full store of a disk on which n segments found no room, whatever
+// was to be kept free: others were faster, or nothing is kept.
+func (s *Slot) orFull(err error, n int) error {
+	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		return err
+	}
+	full := &FullError{
+		Dir: s.o.Dir, Need: int64(n) * s.o.SegmentBytes, Used: s.account.b.Used(), Cap: s.account.b.Max(), LowSpace: true, Disk: err,
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.full, full.PendingBytes = true, s.pendingBytes
+	return full
 }
 
 func (s *Slot) awaitRoom(ctx context.Context, full *FullError, room <-chan struct{}) error {

@@ -191,7 +191,7 @@ func (s *Slot) newTx(frames []int, n int) (*Tx, error) {
 	if err := s.prepare(n); err != nil {
 		_ = s.keepSpares(1)
 		s.end()
-		return nil, err
+		return nil, s.orFull(err, n)
 	}
 	if n > 0 {
 		s.prepareAhead(n)

@@ -29,10 +29,19 @@ type relay struct {
 	refused int             // how often it did
 	lose    int             // answers to writes that are still to be lost
 	lost    int
+	hold    int           // the answer to this write from now on is held back; 0 is none
+	held    chan struct{} // closed when it is
 }
 
 // startRelay returns a relay in front of the server at base.
 func startRelay(t testing.TB, base string) *relay {
+	t.Helper()
+	return startRelayAt(t, base, "127.0.0.1:0")
+}
+
+// startRelayAt is startRelay at an address of the caller's choice, where nothing
+// has listened up to now.
+func startRelayAt(t testing.TB, base, addr string) *relay {
 	t.Helper()
 	target := must(url.Parse(base))(t)
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
@@ -40,12 +49,12 @@ func startRelay(t testing.TB, base string) *relay {
 	r.proxy = &httputil.ReverseProxy{
 		Rewrite:        func(p *httputil.ProxyRequest) { p.SetURL(target) },
 		Transport:      transport,
-		ModifyResponse: r.loseAnswer,
+		ModifyResponse: r.answered,
 		// A server that is away takes its connections with it: no 502.
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
-	r.Server = httptest.NewUnstartedServer(r)
-	r.Config.ConnState = r.watch
+	listener := must(net.Listen("tcp", addr))(t)
+	r.Server = &httptest.Server{Listener: listener, Config: &http.Server{Handler: r, ConnState: r.watch}}
 	r.Start()
 	t.Cleanup(func() {
 		r.CloseClientConnections()
@@ -148,13 +157,42 @@ func (r *relay) answersLost() int {
 	return r.lost
 }
 
-func (r *relay) loseAnswer(answer *http.Response) error {
+// holdAnswer keeps the answer to the n-th write from now on until the client is
+// gone. The channel closes when the server has given it.
+func (r *relay) holdAnswer(n int) (held <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !isWrite(answer.Request) || r.lose == 0 || answer.StatusCode != http.StatusNoContent {
+	r.hold, r.held = n, make(chan struct{})
+	return r.held
+}
+
+// answered does to an answer what was asked for.
+func (r *relay) answered(answer *http.Response) error {
+	if !isWrite(answer.Request) || answer.StatusCode != http.StatusNoContent {
 		return nil
 	}
-	r.lose--
-	r.lost++
-	return errors.New("this answer is to be lost")
+	hold, err := r.fate()
+	if hold {
+		<-answer.Request.Context().Done()
+	}
+	return err
+}
+
+// fate says what becomes of the answer to a write.
+func (r *relay) fate() (hold bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.lose > 0 {
+		r.lose--
+		r.lost++
+		err = errors.New("this answer is to be lost")
+	}
+	if r.hold > 0 {
+		r.hold--
+		hold = r.hold == 0
+	}
+	if hold {
+		close(r.held)
+	}
+	return hold, err
 }
