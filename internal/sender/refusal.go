@@ -214,6 +214,14 @@ func (s *Sender) tookRows(host string) {
 	clear(s.passed)
 }
 
+// suspect has it noted when rows of a table are taken, also where its frame has others.
+func (s *Sender) suspect(table string) {
+	if s.suspects == nil || len(s.suspects) >= maxReplies {
+		s.suspects = map[string]struct{}{}
+	}
+	s.suspects[table] = struct{}{}
+}
+
 // passOver goes on with other tables, to see whether the server takes those. If so, this
 // one is barred; if not, or if there are no others, it is no trouble of the table.
 func (f *flight) passOver(table string, r *link.Refusal) {
@@ -221,6 +229,7 @@ func (f *flight) passOver(table string, r *link.Refusal) {
 		f.s.passed = map[string]*link.Refusal{}
 	}
 	f.s.passed[table] = r
+	f.s.suspect(table)
 }
 
 // nothingElse returns why tables or frames were passed over if there is nothing more to send: then
@@ -415,5 +424,8 @@ func (f *flight) setAside(l *lot, row qwp.Part, r *link.Refusal, column string) 
 		p.alone, p.again = was.alone+1, was.again
 	}
 	l.todo = replaced(l.todo, row, p)
+	if ofServer(r) {
+		f.s.suspect(t.Name)
+	}
 	f.behind = row
 }
