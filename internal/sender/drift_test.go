@@ -331,3 +331,35 @@ func TestARowHasTheSameIDBesideItsColumn(t *testing.T) {
 		})
 	})
 }
+
+// A part of a frame is refused while others of it are still to go out, and a row of it
+// waits for proof.
+func TestAFrameInManyPiecesIsRefusedAgainAndAgain(t *testing.T) {
+	forBoth(t, func(t *testing.T, d *db) {
+		isolated(t, d, sender.Config{}, func(t *testing.T, b *bed, letters *letterBox) {
+			var want []int64
+			var tables []string
+			for id := range int64(60) {
+				tables = append(tables, fmt.Sprint("t", id))
+				if id%7 == 3 {
+					d.broken = map[int64]bool{3: true, 24: true, 45: true}
+					if !d.broken[id] {
+						d.poison[id] = true
+					}
+					want = append(want, id)
+				}
+			}
+			for range 3 {
+				b.storeIn(tables...)
+			}
+			for range 600 {
+				b.storeIn("later", "t3", "t24", "t45")
+				time.Sleep(10 * time.Second)
+			}
+			letters.has(t, want...)
+			if st := b.slot.Stats(); st.Pending != 0 {
+				t.Errorf("%+v, %+v", st, b.loop.State())
+			}
+		})
+	})
+}

@@ -55,6 +55,7 @@ func (s *Sender) awaitFrames(ctx context.Context) bool {
 		switch {
 		case !pending:
 			s.parking.clear()
+			clear(s.suspects)
 			s.showHeld()
 			s.setHeld(nil)
 		case s.resting:

@@ -222,6 +222,7 @@ func (f *flight) doubted(l *lot, t *qwp.Table, p piece) {
 		l.todo = replaced(l.todo, p.Part, piece{Part: p.Part, alone: p.alone, again: p.again + 1})
 		f.parts = append(f.parts, parcel{Part: p.Part, alone: true, table: t.Name})
 	case proven:
+		delete(f.s.suspects, t.Name)
 		f.condemn(t, p.Part, p.fault.column, p.fault.kind, p.fault.Message)
 	case f.offers():
 		f.parts = append(f.parts, parcel{Part: p.Part, alone: true, table: t.Name})
@@ -241,7 +242,7 @@ func (f *flight) offers() (now bool) {
 // the rest in parts.
 func (f *flight) finish() error {
 	f.keepLetters()
-	if f.special {
+	if f.special || f.suspected() {
 		f.lot()
 	}
 	l := f.s.parking.lots[f.fsn]
@@ -266,6 +267,20 @@ func (f *flight) finish() error {
 		f.parts = append(f.parts[:0], whole)
 	}
 	return nil
+}
+
+// suspected says whether the parts of the frame go out by themselves, though together,
+// because it is to be seen which tables are taken.
+func (f *flight) suspected() bool {
+	if len(f.s.suspects) == 0 || len(f.parts) < 2 {
+		return false
+	}
+	for i := range f.parts {
+		if _, yes := f.s.suspects[f.parts[i].table]; yes {
+			return true
+		}
+	}
+	return false
 }
 
 // keepLetters writes the dead letters of the frame. Where that fails the rows stay in

@@ -130,9 +130,12 @@ type Sender struct {
 	passed  map[string]*link.Refusal // tables that others are tried before
 	offer   bool                     // a row that was set aside is sent once more
 	widened map[verdict.Key]bool
-	values  map[verdict.Key]int // rows that were refused for a value
-	renew   bool                // the next connection is made to know what has become of tables
-	cutOff  bool                // no connection came about the last time
+	// suspects are tables of which something was refused that may be their trouble or a
+	// row's: whether others of them are taken is to be seen.
+	suspects map[string]struct{}
+	values   map[verdict.Key]int // rows that were refused for a value
+	renew    bool                // the next connection is made to know what has become of tables
+	cutOff   bool                // no connection came about the last time
 	giveaway
 
 	// mu guards what follows, and hurry. Nothing that can block runs while it is held.

@@ -258,7 +258,7 @@ func (f *flight) retry(ctx context.Context) error {
 // rewind begins another walk. Nothing is on its way.
 func (f *flight) rewind() {
 	f.cursor.Rewind()
-	f.parts, f.blocked, f.open = nil, false, false
+	f.parts, f.begun, f.blocked, f.open = nil, false, false, false
 	f.s.parking.begin(f.s.cfg.Slot.Stats().Watermark)
 }
 

@@ -154,10 +154,10 @@ func openRefused(ctx context.Context, t testing.TB, address string, change func(
 	}
 	p := must(sfpool.Open(ctx, cfg))(t)
 	t.Cleanup(func() {
-		check(t, p.Close(context.WithoutCancel(ctx)))
 		if t.Failed() {
 			t.Logf("log of the pool:\n%s", log)
 		}
+		check(t, p.Close(context.WithoutCancel(ctx)))
 	})
 	return p, log
 }

@@ -75,7 +75,7 @@ func TestEveryTypeOfValueIsStoredWhateverItsColumnIs(t *testing.T) {
 	if stored+letters != rows || letters != 4*20 {
 		t.Errorf("%d stored, %d letters of %d rows; %d reasons", stored, letters, rows, reasons)
 	}
-	if most := 16*6 + 2*16 + letters + 10; refused > most {
+	if most := 16*6 + 2*16 + 2*letters + 10; refused > most {
 		t.Errorf("%d refused, at most %d", refused, most)
 	}
 }
