@@ -128,11 +128,15 @@ func (p *Pool) orphanBytes(name string) (sum int64) {
 	return sum
 }
 
-func (p *Pool) noteOrphanBytes(name string, bytes int64) {
+// weighOrphan notes how much an orphan takes, and whether this pool may drain it.
+func (p *Pool) weighOrphan(name string) {
+	bytes := p.orphanBytes(name)
+	target, err := p.targetOf(name, false)
+	strange := err != nil || p.mayDrain(name, target) != nil
 	p.mu.Lock()
 	defer p.unlock()
 	if k := p.orphans.known[name]; k != nil {
-		k.bytes = bytes
+		k.bytes, k.strange = bytes, strange
 	}
 }
 
@@ -188,7 +192,7 @@ func (o *orphanage) bytes() (sum int64) {
 }
 
 // fitOrphan gives up the oldest segments of an orphan that is being drained until
-// all orphans fit OrphansMaxBytes.
+// all that this pool may drain fit OrphansMaxBytes.
 func (p *Pool) fitOrphan(name string, d delegate) {
 	for p.cfg.OrphansMaxBytes > 0 && p.orphansExceed() {
 		c, ok := d.oldest()
@@ -207,10 +211,18 @@ func (p *Pool) fitOrphan(name string, d delegate) {
 	}
 }
 
+// orphansExceed leaves out what this pool may not drain: to drop other rows for it
+// would be in vain.
 func (p *Pool) orphansExceed() bool {
 	p.mu.Lock()
 	defer p.unlock()
-	return p.orphans.bytes() > p.cfg.OrphansMaxBytes
+	sum := int64(0)
+	for _, k := range p.orphans.known {
+		if !k.strange && (k.state == waiting || k.state == draining) {
+			sum += k.bytes
+		}
+	}
+	return sum > p.cfg.OrphansMaxBytes
 }
 
 func (p *Pool) noteOrphanLoss(name string, rows, bytes int64) {

@@ -101,3 +101,21 @@ func TestOrphansBeyondTheirCapLoseTheirOldestRows(t *testing.T) {
 	}
 	fmt.Fprintf(t.Output(), "%d bytes of orphans, %d rows dropped\n", all, st.OrphansEvicted)
 }
+
+// What nobody here may drop is no reason to drop anything: it would never fit.
+func TestOrphansThatMayNotBeDrainedCostThoseThatMayNoRows(t *testing.T) {
+	y := newYard(t)
+	y.leave("other-0", 40, 1000)
+	y.leave("strange-0", 60, 1000)
+	y.put("strange-0", ".target", "http://elsewhere:9000\n")
+	y.cfg.OrphansMaxBytes = int64(len(y.segments("other-0"))) * 64 << 10
+	y.srv.Stop()
+	p := y.open()
+	y.write(p)
+	y.sees(p, "strange-0", "other destination")
+	y.sees(p, "other-0", "draining")
+	time.Sleep(300 * time.Millisecond)
+	if st := p.Stats(); st.OrphansEvicted != 0 {
+		t.Errorf("%d rows were dropped, and the orphans fit no better", st.OrphansEvicted)
+	}
+}

@@ -131,8 +131,9 @@ type Config struct {
 	// QuarantineMaxBytes caps what was quarantined in the slots; the oldest files
 	// beyond it are removed. Default 256 MiB, negative for no cap.
 	QuarantineMaxBytes int64
-	// OrphansMaxBytes caps the segment files of orphans: of those that are drained,
-	// the oldest segments are dropped until all fit. Default: no cap; then a backlog
+	// OrphansMaxBytes caps the segment files of orphans that this pool may drain: the
+	// oldest segments of one being drained are dropped until all fit. Those that belong
+	// elsewhere do not count. Default: no cap; then a backlog
 	// larger than MaxTotalBytes is logged once.
 	OrphansMaxBytes int64
 

@@ -36,6 +36,7 @@ type orphan struct {
 	pending int64
 	rows    int64  // the most that was pending
 	bytes   int64  // of its segment files, at the last look
+	strange bool   // its rows belong elsewhere, by the last look
 	seen    bool   // by the present look at sf_dir
 	relook  bool   // a look came while it was draining
 	said    string // what was logged last
@@ -152,7 +153,7 @@ func (p *Pool) lookForOrphans(all bool) {
 		}
 		if has, err := holdsSegments(p.cfg.FS, p.path(name)); err != nil || has {
 			p.noteOrphan(name, err)
-			p.noteOrphanBytes(name, p.orphanBytes(name))
+			p.weighOrphan(name)
 		}
 	}
 	p.endLook(all)

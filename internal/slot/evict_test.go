@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -270,10 +271,21 @@ func TestTheAuditFindsRowsThatWereSettledWithAWrongNumber(t *testing.T) {
 // What was settled before a failed sync goes with its frames when they are written
 // anew.
 func TestTheAuditHoldsWhenASegmentIsWrittenAnew(t *testing.T) {
+	t.Run("whole", func(t *testing.T) { writtenAnew(t, func(*vfstest.Mem, *slot.Slot) {}) })
+	t.Run("wounded", func(t *testing.T) {
+		writtenAnew(t, func(mem *vfstest.Mem, s *slot.Slot) {
+			rot(t, mem, "sf-0000000000000000.sfa", 24+1008+100)
+			pending(t, s)
+		})
+	})
+}
+
+func writtenAnew(t *testing.T, harm func(*vfstest.Mem, *slot.Slot)) {
+	t.Helper()
 	mem := newMem()
 	fail := false
 	o := crashOptions(vfstest.Wrap(mem, func(op vfstest.Op) error {
-		if fail && op.Kind == vfstest.OpSync && strings.HasSuffix(op.Path, ".sfa") {
+		if fail && op.Kind == vfstest.OpSync && strings.HasSuffix(op.Path, "/sf-0000000000000000.sfa") {
 			fail = false
 			return syscall.EIO
 		}
@@ -286,13 +298,14 @@ func TestTheAuditHoldsWhenASegmentIsWrittenAnew(t *testing.T) {
 	for _, fsn := range []slot.FSN{0, 4, 6} {
 		do(t, s.Settle(fsn, 1+int(fsn), slot.Acked))
 	}
+	harm(mem, s)
 	audited(t, s)
 	fail = true
 	for id := uint64(7); id < 12; id++ {
 		_ = store(s, frame(id, 1+int(id), 1000))
 	}
-	if fail {
-		t.Fatal("no sync has failed")
+	if fail || !slices.Contains(segments(t, mem), "sf-0000000000000003.sfa") {
+		t.Fatalf("no sync has failed, or nothing was written anew: %v", segments(t, mem))
 	}
 	audited(t, s)
 	for evictable := true; evictable; _, evictable = s.Oldest() {

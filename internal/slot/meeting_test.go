@@ -232,3 +232,19 @@ func TestWhatIsWholeBehindAWoundIsDeliveredUnderMemory(t *testing.T) {
 	wantPending(t, s, "[{0 0} {2 2} {3 3}]")
 	auditedAt(t, s, 3)
 }
+
+// A power cut may leave a receipt half written, each time one.
+func TestReceiptsThatWereNotWrittenToTheirEndDoNotPileUp(t *testing.T) {
+	mem := closed(t, 3)
+	write(t, mem, "incident-sf-initial-01234567.json.tmp", []byte("{"))
+	write(t, mem, "notes.json.tmp", []byte("{"))
+	do(t, open(t, options(mem)).Close())
+	for _, name := range names(t, mem) {
+		if name == "incident-sf-initial-01234567.json.tmp" {
+			t.Errorf("%s is still there", name)
+		}
+	}
+	if string(read(t, mem, "notes.json.tmp")) != "{" {
+		t.Error("a file of somebody else was touched")
+	}
+}

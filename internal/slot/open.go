@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
@@ -100,7 +101,9 @@ func (s *Slot) open() error {
 // each step.
 func (s *Slot) repair(r *recovery) error {
 	for _, name := range r.names {
-		if name == targetName+tempSuffix || name == segmentName(fileGen(name))+tempSuffix {
+		_, receipt := aboutOf(strings.TrimSuffix(name, tempSuffix))
+		if name == targetName+tempSuffix || name == segmentName(fileGen(name))+tempSuffix ||
+			receipt && strings.HasSuffix(name, tempSuffix) {
 			r.debris = append(r.debris, name)
 		}
 	}

@@ -4,6 +4,7 @@ package slot
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
@@ -208,21 +209,27 @@ func (s *Slot) swap(old *segment, sp spare) {
 	s.recountBytes()
 }
 
-// splitGone tells the settled rows of the new segment from those of the old one,
-// both in their new extents. The caller holds the token and mu.
+// splitGone tells the settled and lost rows of the new segment from those of the old
+// one, both in their new extents. The caller holds the token and mu.
 func (s *Slot) splitGone(old, g *segment) {
-	if old.gone == 0 {
+	if old.gone+old.lost == 0 {
 		return
 	}
-	var settled extent
+	var settled, lost extent
 	fsn := g.base
 	for b := s.tail.ram; len(b) >= recordHead; fsn++ {
 		size := recordHead + int(little.Uint32(b[4:]))
-		if s.isSettled(fsn) {
+		switch {
+		case !s.isSettled(fsn):
+		case slices.ContainsFunc(old.holes, func(h hole) bool { return h.fsn <= fsn && fsn < h.next() }):
+			lost.count(b[recordHead:size], s.o.Inspect)
+		default:
 			settled.count(b[recordHead:size], s.o.Inspect)
 		}
 		b = b[size:]
 	}
-	g.gone = min(settled.rows, old.gone)
+	g.lost = min(lost.rows, old.lost)
+	g.gone = min(settled.rows+lost.rows-g.lost, old.gone)
+	old.lost -= g.lost
 	old.gone -= g.gone
 }

@@ -39,7 +39,8 @@ type Options struct {
 	Target string
 	// Now is the wall clock for segment headers. Default time.Now.
 	Now func() time.Time
-	// Inspect counts the rows of frames found on disk. Default: as QWP messages.
+	// Inspect counts the rows of frames found on disk; it is safe for concurrent use.
+	// Default: as QWP messages.
 	Inspect Inspector
 	// OnIncident, if given, is told of what cannot be read, once for each wound, also
 	// while the slot is opened. It must not call the slot.
@@ -84,10 +85,14 @@ func (o Options) validate() error {
 	return nil
 }
 
-// inspectQWP returns an inspector with a parser of its own.
+// inspectQWP returns an inspector with a parser of its own. A wound may be looked at
+// while an append mends its segment.
 func inspectQWP() Inspector {
+	var mu sync.Mutex
 	var v qwp.View
 	return func(frame []byte) (int, int64, int64, bool, error) {
+		mu.Lock()
+		defer mu.Unlock()
 		if err := v.Parse(frame, nil); err != nil {
 			return 0, 0, 0, false, err
 		}
