@@ -24,15 +24,12 @@ import (
 // diskless writes a configuration with an sf_dir that cannot be made.
 func diskless(t *testing.T, url, closeFlush string) (file string) {
 	t.Helper()
-	dir := t.TempDir()
-	notADir := filepath.Join(dir, "file")
-	file = filepath.Join(dir, "questdb_sf.conf")
+	file = filepath.Join(t.TempDir(), "questdb_sf.conf")
+	// Not below TempDir: a store that is left behind would be able to open while that is deleted.
 	text := fmt.Sprintf("[[outputs.questdb_sf]]\nurls = [%q]\nsf_dir = %q\nclose_flush_timeout = %q\n",
-		url, filepath.Join(notADir, "sf"), closeFlush)
-	for name, content := range map[string]string{notADir: "x", file: text} {
-		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		url, filepath.Join(os.DevNull, "sf"), closeFlush)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 	return file
 }
