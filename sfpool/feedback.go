@@ -5,12 +5,10 @@ package sfpool
 import (
 	"context"
 	"errors"
-	"math"
 	"slices"
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/deadletter"
-	"github.com/questdb-sf/questdb_sf/internal/qwp"
 )
 
 const (
@@ -369,38 +367,5 @@ func (p *Pool) removeStored() error {
 		return err
 	}
 	p.feeder.stored = nil
-	return nil
-}
-
-// addLetter adds the row of a letter as it was. What a slot once held it may hold
-// again, so nothing is refused that a frame can say.
-//
-// The row is in the last frame of the batch or, if that was not packed yet, in the
-// one to come.
-func (b *Batch) addLetter(l *deadletter.Letter) error {
-	if l.Row == nil {
-		return errors.New("its row is kept in words only")
-	}
-	err := b.Add(l.Row)
-	if err == nil {
-		return nil
-	}
-	frame := l.Frame
-	if frame == nil {
-		any := qwp.NewBuilder(math.MaxInt32)
-		if any.Add(l.Row) != nil {
-			return err
-		}
-		frame = any.AppendFrame(nil)
-	}
-	var v qwp.View
-	if err := v.Parse(frame, nil); err != nil {
-		return err
-	}
-	if len(frame) > b.limit {
-		return ErrRowTooLarge
-	}
-	b.pack()
-	b.addFrame(frame, v.Info())
 	return nil
 }
