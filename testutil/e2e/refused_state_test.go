@@ -40,6 +40,7 @@ func withAutoCreate(ctx context.Context, t testing.TB, dir string, port int, tab
 }
 
 func TestABacklogDrainsWithoutACommandOnceTablesAndColumnsAreCreatedAgain(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	ctx := longer(t)
 	dir := t.TempDir()
 	srv := withAutoCreate(ctx, t, dir, 0, false, false)
@@ -154,10 +155,11 @@ func TestALineThatIsTooLargeForTheServerIsADeadLetterAndNothingIsStuck(t *testin
 // The one is a proxy that chokes on a row, the other QuestDB, which says which line it is.
 // The very first row of a table is poison, too.
 func TestRowsThatGet500ForEverAreFoundAndCostNoNeighbour(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	for name, named := range map[string]bool{"without a line": false, "with the line": true} {
 		t.Run(name, func(t *testing.T) {
 			ctx := longer(t)
-			srv := emptyQuestDB(ctx, t)
+			srv := startQuestDB(ctx, t, questdb.Options{})
 			front := startTollFor(t, srv.HTTP(), "MARK", named)
 			p, log := openRefused(ctx, t, front.URL, nil)
 			storeBatches(ctx, t, p, 2000, 100, func(b *sfpool.Batch, i int) error {

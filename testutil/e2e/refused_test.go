@@ -8,11 +8,13 @@ import (
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/sfpool"
+	"github.com/questdb-sf/questdb_sf/testutil/questdb"
 )
 
 func TestSevenPoisonRowsOfTenThousandCostNoNeighbourAndArriveWhenTheirColumnIsAltered(t *testing.T) {
+	t.Parallel() // it waits most of its time
 	ctx := realParts(t)
-	srv := emptyQuestDB(ctx, t)
+	srv := startQuestDB(ctx, t, questdb.Options{})
 	front := startToll(t, srv.HTTP())
 	for i := range 5 {
 		exec(ctx, t, srv, fmt.Sprintf("CREATE TABLE p%d (host SYMBOL, v LONG, x LONG, timestamp TIMESTAMP) TIMESTAMP(timestamp) PARTITION BY DAY WAL", i))
