@@ -14,7 +14,6 @@ import (
 
 const (
 	targetName = ".target"
-	tempSuffix = ".tmp"
 	maxTarget  = 64 << 10
 )
 
@@ -31,30 +30,6 @@ func readSmall(fsys vfs.FS, name string, limit int) ([]byte, error) {
 		return nil, err
 	}
 	return b[:n], nil
-}
-
-// writeWhole creates a file so that it is there whole or not at all.
-func writeWhole(fsys vfs.FS, name string, content []byte) error {
-	temp := name + tempSuffix
-	if err := writeSynced(fsys, temp, content); err != nil {
-		return errors.Join(err, removeFile(fsys, temp))
-	}
-	if err := fsys.Rename(temp, name); err != nil {
-		return err
-	}
-	return fsys.SyncDir(filepath.Dir(name))
-}
-
-func writeSynced(fsys vfs.FS, name string, content []byte) (err error) {
-	f, err := fsys.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := f.WriteAt(content, 0); err != nil {
-		return err
-	}
-	return f.Sync()
 }
 
 // syncFile makes durable what others wrote into a file.

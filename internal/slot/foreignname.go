@@ -114,7 +114,7 @@ func moveTo(fsys vfs.FS, sfDir, name, to string) (moved bool, err error) {
 // MarkFailed writes why nobody should try to drain a slot again to .failed, whole
 // or not at all. Clients leave such a slot alone until the file is removed.
 func MarkFailed(fsys vfs.FS, dir, reason string) error {
-	return writeWhole(fsys, filepath.Join(dir, failedName), []byte(reason))
+	return vfs.WriteWhole(fsys, filepath.Join(dir, failedName), []byte(reason))
 }
 
 // Failed returns what .failed says, and whether it is there.
@@ -129,5 +129,5 @@ func Failed(fsys vfs.FS, dir string) (reason string, failed bool, err error) {
 // SetTarget has .target say where the rows of a slot belong, whole or not at
 // all. The caller holds the lock of the slot.
 func SetTarget(fsys vfs.FS, dir, target string) error {
-	return writeWhole(fsys, filepath.Join(dir, targetName), []byte(target))
+	return vfs.WriteWhole(fsys, filepath.Join(dir, targetName), []byte(target))
 }

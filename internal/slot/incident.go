@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"strings"
 	"time"
+
+	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
 
 const (
@@ -95,7 +97,7 @@ func (s *Slot) tell(i Incident) {
 	i.Found = s.o.Now().UTC().Format(time.RFC3339)
 	b, _ := json.MarshalIndent(i, "", "  ") // strings and numbers always can be
 	b = append(b, '\n')
-	if !errors.Is(err, fs.ErrNotExist) || writeWhole(s.o.FS, s.path(name), b) != nil {
+	if !errors.Is(err, fs.ErrNotExist) || vfs.WriteWhole(s.o.FS, s.path(name), b) != nil {
 		s.settler.untold = append(s.settler.untold, untold{name: name, content: b})
 		s.settler.toldAt = s.o.Now()
 	}
@@ -122,7 +124,7 @@ func (s *Slot) retell(now bool) {
 	s.settler.toldAt = s.o.Now()
 	for len(s.settler.untold) > 0 {
 		u := s.settler.untold[0]
-		if writeWhole(s.o.FS, s.path(u.name), u.content) != nil {
+		if vfs.WriteWhole(s.o.FS, s.path(u.name), u.content) != nil {
 			return
 		}
 		s.settler.untold = s.settler.untold[1:]

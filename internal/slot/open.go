@@ -101,9 +101,9 @@ func (s *Slot) open() error {
 // each step.
 func (s *Slot) repair(r *recovery) error {
 	for _, name := range r.names {
-		_, receipt := aboutOf(strings.TrimSuffix(name, tempSuffix))
-		if name == targetName+tempSuffix || name == segmentName(fileGen(name))+tempSuffix ||
-			receipt && strings.HasSuffix(name, tempSuffix) {
+		_, receipt := aboutOf(strings.TrimSuffix(name, vfs.TempSuffix))
+		if name == targetName+vfs.TempSuffix || name == segmentName(fileGen(name))+vfs.TempSuffix ||
+			receipt && strings.HasSuffix(name, vfs.TempSuffix) {
 			r.debris = append(r.debris, name)
 		}
 	}

@@ -2,7 +2,11 @@
 
 package slot
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/questdb-sf/questdb_sf/internal/vfs"
+)
 
 // Quarantine sets one frame aside that is whole, but not a message: its bytes go to
 // <segment>.<fsn>.corrupt, an incident tells of it, and it is settled. why is for
@@ -67,7 +71,7 @@ func (s *Slot) keepFrame(g *segment, fsn FSN, why string) (Share, error) {
 		return Share{}, err
 	}
 	name := fmt.Sprintf("%s.%d%s", g.name, fsn, corruptSuffix)
-	if err := writeWhole(s.o.FS, s.path(name), b); err != nil {
+	if err := vfs.WriteWhole(s.o.FS, s.path(name), b); err != nil {
 		return Share{}, err
 	}
 	i := Incident{

@@ -162,7 +162,7 @@ func (s *Slot) rewrite() (fatal bool, err error) {
 
 // copyUnsynced makes the new segment out of what is in RAM.
 func (s *Slot) copyUnsynced(old *segment) (sp spare, fatal bool, err error) {
-	name, f, err := s.newFile(0, tempSuffix)
+	name, f, err := s.newFile(0, vfs.TempSuffix)
 	if err != nil {
 		return spare{}, false, err
 	}
@@ -178,7 +178,7 @@ func (s *Slot) copyUnsynced(old *segment) (sp spare, fatal bool, err error) {
 		rows: old.rows - done.rows, span: old.span,
 	}
 	s.hold(g)
-	g.name += tempSuffix
+	g.name += vfs.TempSuffix
 	err = s.format(f, g, s.tail.ram)
 	if err == nil {
 		err = s.o.FS.Rename(s.path(g.name), s.path(name))

@@ -10,11 +10,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/qwp"
+	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
 
 // maxFile bounds what is read of the file, in bytes.
@@ -122,25 +122,10 @@ func (b *Book) list() []saved {
 	return list
 }
 
-func (b *Book) write(list []saved) (err error) {
+func (b *Book) write(list []saved) error {
 	data, err := json.MarshalIndent(list, "", " ")
 	if err != nil {
 		return err
 	}
-	temp := b.o.Path + ".tmp"
-	f, err := b.o.FS.OpenFile(temp, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(append(data, '\n'), 0)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, b.o.FS.Remove(temp))
-	}
-	if err := b.o.FS.Rename(temp, b.o.Path); err != nil {
-		return err
-	}
-	return b.o.FS.SyncDir(filepath.Dir(b.o.Path))
+	return vfs.WriteWhole(b.o.FS, b.o.Path, append(data, '\n'))
 }
