@@ -40,13 +40,10 @@ func (p *Pool) FeedBack(ctx context.Context, most int) (rows int, err error) {
 	if p.letters == nil {
 		return 0, nil
 	}
-	select {
-	case p.feeder.turn <- struct{}{}:
-		defer func() { <-p.feeder.turn }()
-	case <-ctx.Done():
-		return 0, ctx.Err()
+	if err := p.feeder.take(ctx); err != nil {
+		return 0, err
 	}
-	defer p.feeder.watch("")
+	defer p.feeder.give()
 	if err := p.letters.Load(); err != nil {
 		return 0, err
 	}
@@ -116,13 +113,10 @@ func (p *Pool) startFeeding() {
 func (p *Pool) feedRound() error {
 	ctx, cancel := p.untilClosing()
 	defer cancel()
-	select {
-	case p.feeder.turn <- struct{}{}:
-		defer func() { <-p.feeder.turn }()
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := p.feeder.take(ctx); err != nil {
+		return err
 	}
-	defer p.feeder.watch("")
+	defer p.feeder.give()
 	if err := p.removeStored(); err != nil {
 		return err
 	}
@@ -237,8 +231,8 @@ func (p *Pool) feedGroup(ctx context.Context, g deadletter.Group, n int64) error
 			p.feeder.putOff(g)
 			break
 		}
-		if err := sleep(ctx, feedPace); err != nil {
-			return err
+		if !p.pause(nil, feedPace) {
+			return context.Canceled
 		}
 	}
 	if rows > 0 {
@@ -255,17 +249,6 @@ func (p *Pool) finishGroup(g deadletter.Group) {
 		p.feeder.forget(g)
 	} else {
 		p.feeder.putOff(g)
-	}
-}
-
-func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

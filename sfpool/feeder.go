@@ -57,6 +57,21 @@ func newFeeder() *feeder {
 	}
 }
 
+// take waits for the turn to feed; give ends it.
+func (f *feeder) take(ctx context.Context) error {
+	select {
+	case f.turn <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (f *feeder) give() {
+	f.watch("")
+	<-f.turn
+}
+
 // isNew says whether the feeder has not looked at the letters yet.
 func (f *feeder) isNew() bool {
 	f.mu.Lock()
