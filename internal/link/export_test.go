@@ -11,7 +11,18 @@ import (
 // Encoder is the line protocol encoder of an ILP connection.
 type Encoder struct{ e encoder }
 
-func NewEncoder(limit int) *Encoder { return &Encoder{encoder{limit: limit}} }
+func NewEncoder(limit int) *Encoder {
+	x := new(Encoder)
+	x.e.resize(limit, limit)
+	return x
+}
+
+// Widen has a link know that its hosts take large requests.
+func Widen(l *Link) {
+	for _, h := range l.hosts {
+		h.pace.size, h.stream.size = h.pace.most, h.stream.most
+	}
+}
 
 func (x *Encoder) Add(v *qwp.View, p qwp.Part) error { return x.e.add(v, p, nil) }
 

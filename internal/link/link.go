@@ -42,7 +42,9 @@ func New(c Config) (*Link, error) {
 	c.setDefaults()
 	l := &Link{cfg: c}
 	for _, e := range list {
-		l.hosts = append(l.hosts, &host{endpoint: e, state: hostUnknown})
+		l.hosts = append(l.hosts, &host{
+			endpoint: e, state: hostUnknown, pace: newPace(c.MaxRequestBytes), stream: newPace(qwpWindow * defaultMaxBatch),
+		})
 	}
 	return l, nil
 }

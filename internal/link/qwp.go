@@ -35,6 +35,7 @@ type qwpConn struct {
 	h     *host
 	ws    *websocket.Conn
 	limit int // largest message in bytes
+	slow  bool
 
 	dict  qwp.ConnDict
 	msg   []byte
@@ -73,7 +74,22 @@ func (l *Link) newQWPConn(h *host, ws *websocket.Conn, limit int) *qwpConn {
 
 func (c *qwpConn) Transport() Transport { return QWP }
 func (c *qwpConn) Host() string         { return c.h.host }
-func (c *qwpConn) Window() int          { return qwpWindow }
+
+// Window is qwpWindow, unless as many bytes are unanswered as the link takes in
+// requestTime: then it is what is unanswered.
+func (c *qwpConn) Window() int {
+	messages, bytes := c.flight.due()
+	if messages > 0 && bytes >= c.h.stream.bytes() {
+		return messages
+	}
+	return qwpWindow
+}
+
+// Alive says that nothing has ended the connection yet.
+func (c *qwpConn) Alive() bool { return c.ending.cause() == nil }
+
+// Crowded says that the server had little time for us when we came.
+func (c *qwpConn) Crowded() bool { return c.slow }
 
 func (c *qwpConn) Add(v *qwp.View, p qwp.Part) error { return c.AddWith(v, p, nil) }
 
@@ -87,12 +103,22 @@ func (c *qwpConn) AddWith(v *qwp.View, p qwp.Part, more qwp.AddLong) error {
 		return ErrReconnect
 	}
 	c.msg = c.dict.AppendMessageWith(c.msg[:0], v, p, more)
-	if size := len(c.msg); size > c.limit {
+	if limit, tooLarge := c.outgrown(v.PartRows(p)); tooLarge {
 		c.dict.Rollback()
-		return &TooLargeError{Host: c.h.host, Size: size, Limit: c.limit}
+		return &TooLargeError{Host: c.h.host, Size: len(c.msg), Limit: limit}
 	}
 	c.built = true
 	return nil
+}
+
+// outgrown says whether the message is larger than the server takes, or than the link
+// takes in good time; a single row goes out as it is.
+func (c *qwpConn) outgrown(rows int) (limit int, tooLarge bool) {
+	if len(c.msg) > c.limit {
+		return c.limit, true
+	}
+	limit = narrowCapFactor * c.h.stream.bytes()
+	return limit, rows > 1 && len(c.msg) > limit
 }
 
 func (c *qwpConn) Send(ctx context.Context) (int64, error) {
@@ -225,7 +251,7 @@ func (c *qwpConn) outcome(data []byte) (o Outcome, ok bool, err error) {
 		return Outcome{}, false, err
 	}
 	refused := r.Status != qwp.StatusOK
-	fresh, sent := c.flight.answered(r.Sequence, refused, time.Now())
+	fresh, sent := c.flight.answered(r.Sequence, refused, time.Now(), c.h.stream)
 	if r.Sequence < -1 || r.Sequence >= sent {
 		return Outcome{}, false, fmt.Errorf("%v for message %d, but %d were sent", r.Status, r.Sequence, sent)
 	}
@@ -245,23 +271,32 @@ func (c *qwpConn) outcome(data []byte) (o Outcome, ok bool, err error) {
 // write call.
 type flight struct {
 	mu       sync.Mutex
-	sent     int64 // messages sent, or being sent
-	acked    int64 // messages acked
-	sizes    []int // bytes of the messages in between, oldest first
+	sent     int64     // messages sent, or being sent
+	acked    int64     // messages acked
+	open     []message // those in between, oldest first
+	bytes    int       // of those
 	refused  bool
 	lastIn   time.Time // when anything last arrived, or the wait began
 	progress time.Time // when an answer last arrived, or the wait began
+}
+
+// message is one on its way: its size, and how much was on its way with it when it
+// was sent, in bytes.
+type message struct {
+	size, queued int
+	at           time.Time
 }
 
 // launch numbers a message; first says that nothing was on its way before.
 func (f *flight) launch(size int, now time.Time) (seq int64, first bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	first = len(f.sizes) == 0
+	first = len(f.open) == 0
 	if first {
 		f.lastIn, f.progress = now, now
 	}
-	f.sizes = append(f.sizes, size)
+	f.bytes += size
+	f.open = append(f.open, message{size, f.bytes, now})
 	f.sent++
 	return f.sent - 1, first
 }
@@ -273,8 +308,9 @@ func (f *flight) heard(now time.Time) {
 	f.lastIn = now
 }
 
-// answered applies a response. fresh says that it acks something new.
-func (f *flight) answered(seq int64, refused bool, now time.Time) (fresh bool, sent int64) {
+// answered applies a response, and tells the pace how long it took. fresh says that it
+// acks something new.
+func (f *flight) answered(seq int64, refused bool, now time.Time, p *pace) (fresh bool, sent int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if refused {
@@ -284,7 +320,13 @@ func (f *flight) answered(seq int64, refused bool, now time.Time) (fresh bool, s
 	if seq < f.acked || seq >= f.sent {
 		return false, f.sent
 	}
-	f.sizes = f.sizes[:copy(f.sizes, f.sizes[seq+1-f.acked:])]
+	n := int(seq + 1 - f.acked)
+	last := f.open[n-1]
+	p.took(last.queued, now.Sub(last.at))
+	for _, m := range f.open[:n] {
+		f.bytes -= m.size
+	}
+	f.open = f.open[:copy(f.open, f.open[n:])]
 	f.acked, f.progress = seq+1, now
 	return true, f.sent
 }
@@ -295,13 +337,17 @@ func (f *flight) isRefused() bool {
 	return f.refused
 }
 
+// due counts what is unanswered.
+func (f *flight) due() (messages, bytes int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.open), f.bytes
+}
+
 // waiting returns how long nothing arrived and how long nothing was answered,
 // and the bytes in flight; due is false when no answer is expected.
 func (f *flight) waiting(now time.Time) (silent, stalled time.Duration, bytes int, due bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, n := range f.sizes {
-		bytes += n
-	}
-	return now.Sub(f.lastIn), now.Sub(f.progress), bytes, len(f.sizes) > 0 && !f.refused
+	return now.Sub(f.lastIn), now.Sub(f.progress), f.bytes, len(f.open) > 0 && !f.refused
 }
