@@ -257,7 +257,7 @@ func (f *flight) retry(ctx context.Context) error {
 
 // rewind begins another walk. Nothing is on its way.
 func (f *flight) rewind() {
-	f.cursor.Rewind()
+	f.lanes.rewind()
 	f.parts, f.begun, f.blocked, f.open = nil, false, false, false
 	f.s.parking.begin(f.s.cfg.Slot.Stats().Watermark)
 }
