@@ -69,6 +69,10 @@ import (
 //	acquire_timeout_ms                AcquireTimeout, 0 for 1 ms
 //	idle_timeout_ms, max_lifetime_ms  IdleTimeout, MaxLifetime, 0 for ever
 //	housekeeper_interval_ms           HousekeeperInterval
+//	max_connections                   MaxConnections (ours)
+//	idle_connection_timeout_ms        IdleConnectionTimeout, 0 for 1 ms (ours)
+//	replay_order                      ReplayOrder: live_first, oldest_first (ours)
+//	replay_rate                       ReplayRate, 0 for no bound (ours)
 //	max_frame_rejections              MaxFrameRejections
 //	type_conflict                     TypeConflict: suffix, widen, dead_letter (ours)
 //	table_create                      TableCreate: server, sql, never (ours)

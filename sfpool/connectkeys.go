@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/connstr"
+	"github.com/questdb-sf/questdb_sf/internal/sender"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/tables"
 	"github.com/questdb-sf/questdb_sf/internal/verdict"
@@ -121,6 +122,11 @@ var connectKeys = []connectKey{
 	{name: "max_lifetime_ms", set: to(orNever(connstr.Millis(0)), func(c *connect) *time.Duration { return &c.MaxLifetime })},
 	{name: "housekeeper_interval_ms", set: to(connstr.Millis(1), func(c *connect) *time.Duration { return &c.HousekeeperInterval })},
 
+	{name: "max_connections", set: to(connstr.Int(1), func(c *connect) *int { return &c.MaxConnections })},
+	{name: "idle_connection_timeout_ms", set: to(orAMilli, func(c *connect) *time.Duration { return &c.IdleConnectionTimeout })},
+	{name: "replay_order", set: to(replayOrder, func(c *connect) *ReplayOrder { return &c.ReplayOrder })},
+	{name: "replay_rate", set: to(connstr.Size(0), func(c *connect) *int64 { return &c.ReplayRate })},
+
 	{name: "type_conflict", set: to(typeConflict, func(c *connect) *TypeConflict { return &c.TypeConflict })},
 	{name: "table_create", set: to(tableCreate, func(c *connect) *TableCreate { return &c.TableCreate })},
 	{name: "table_partition_by", set: to(connstr.Text, func(c *connect) *string { return &c.TablePartitionBy })},
@@ -232,6 +238,13 @@ func tableCreate(value string) (TableCreate, error) {
 		return 0, err
 	}
 	return tables.ParseCreate(value)
+}
+
+func replayOrder(value string) (ReplayOrder, error) {
+	if _, err := connstr.OneOf("live_first", "oldest_first")(value); err != nil {
+		return 0, err
+	}
+	return sender.ParseOrder(value)
 }
 
 func typeConflict(value string) (TypeConflict, error) {
