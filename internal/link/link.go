@@ -134,6 +134,10 @@ func (l *Link) connectHost(ctx context.Context, h *host, s secrets) (Conn, error
 	if l.cfg.Transport == ILP {
 		return l.connectILP(ctx, h, s)
 	}
+	if l.cfg.RequestDurableAck {
+		c, err := l.connectQWP(ctx, h, s)
+		return c, needsQWP(err)
+	}
 	auto := l.cfg.Transport == Auto && !h.ws
 	if auto && l.knownILP(h) {
 		return l.connectILP(ctx, h, s)
