@@ -270,6 +270,9 @@ func (c *qwpConn) outcome(data []byte) (o Outcome, ok bool, err error) {
 	if !refused {
 		return c.acked(&r, fresh)
 	}
+	if r.Status == qwp.StatusNotWritable {
+		c.link.mark(c.h, hostReadOnly) // another host may be the primary now
+	}
 	o = Outcome{Seq: r.Sequence, Refusal: &Refusal{
 		Host:    c.h.host,
 		Status:  r.Status,
