@@ -52,6 +52,7 @@ func (o *Output) poolConfig() (sfpool.Config, error) {
 		MaxBackoff:           time.Duration(o.ReconnectMaxBackoff),
 		CloseFlushTimeout:    noWaitForZero(o.CloseFlushTimeout),
 		MaxFrameRejections:   o.MaxFrameRejections,
+		RequestDurableAck:    o.RequestDurableAck,
 		TablePartitionBy:     o.TablePartitionBy,
 		TableTTL:             o.TableTTL,
 		TimestampColumn:      o.TimestampColumn,
