@@ -100,6 +100,9 @@ func newFlight(s *Sender, conn link.Conn, cursor *slot.Cursor, recycle <-chan st
 	if s.since.IsZero() {
 		f.replies.since = time.Now()
 	}
+	if l, ok := s.cfg.Link.(interface{ Avoid(host string) }); ok {
+		f.replies.avoid = func() { l.Avoid(conn.Host()) }
+	}
 	f.more = f.rowIDs
 	return f
 }

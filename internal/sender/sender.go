@@ -32,7 +32,8 @@ import (
 	"github.com/questdb-sf/questdb_sf/internal/verdict"
 )
 
-// Dialer is what a sender needs of a link: one walk over the endpoints.
+// Dialer is what a sender needs of a link: one walk over the endpoints. One that has
+// several may have Avoid(host string), too, as *link.Link does.
 type Dialer interface {
 	Connect(ctx context.Context) (link.Conn, error)
 }
