@@ -169,6 +169,12 @@ type Config struct {
 	TLS func() (*tls.Config, error)
 	// Proxy chooses a proxy for a request; nil means none.
 	Proxy func(*http.Request) (*url.URL, error)
+	// RequestDurableAck lets rows leave the store when they are durable on the server,
+	// not as soon as it has them: when they survive the loss of that server. It is for
+	// QuestDB Enterprise with replication, over QWP. Rows wait for a server that offers
+	// it; without QWP there is none. What is on its way to being durable is sent again
+	// when a connection breaks, up to 64 MiB a sender.
+	RequestDurableAck bool
 	// Compression defaults to CompressionAuto.
 	Compression Compression
 	// ConnectTimeout bounds a connect and the answer to it. Default 15s.
@@ -406,6 +412,6 @@ func (c Config) link() link.Config {
 	return link.Config{
 		URLs: c.URLs, Transport: c.Transport, Auth: c.Auth, TLS: c.TLS, Proxy: c.Proxy,
 		Compression: c.Compression, ConnectTimeout: c.ConnectTimeout, RequestTimeout: c.RequestTimeout,
-		RequestMinThroughput: c.RequestMinThroughput, ClientID: c.ClientID, Log: c.Logger,
+		RequestMinThroughput: c.RequestMinThroughput, RequestDurableAck: c.RequestDurableAck, ClientID: c.ClientID, Log: c.Logger,
 	}
 }

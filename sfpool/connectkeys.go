@@ -74,7 +74,7 @@ const (
 	neverGivesUp = "rows are kept and tried again until a server takes them"
 	isolates     = "a refused row is found and becomes a dead letter, or waits; the others go on"
 	logs         = "events go to the logger, without an inbox"
-	noDurableAck = "durable acks are not asked for"
+	pingsAdapt   = "while rows are not durable PINGs go out after 200 ms, and less often the longer it takes"
 	useReconnect = "not a key here: reconnect_initial_backoff_millis and reconnect_max_backoff_millis set the pace, and " + neverGivesUp
 )
 
@@ -149,8 +149,8 @@ var connectKeys = []connectKey{
 	{name: "initial_connect_retry", set: check(connstr.OneOf("off", "false", "on", "true", "sync", "async")), idle: "no server need be there at the start"},
 	{name: "lazy_connect", set: check(connstr.Bool), idle: "no server need be there at the start"},
 	{name: "reconnect_max_duration_millis", set: check(connstr.Millis(0)), idle: neverGivesUp},
-	{name: "request_durable_ack", set: check(noDurable), idle: noDurableAck},
-	{name: "durable_ack_keepalive_interval_millis", set: check(connstr.AnyMillis), idle: noDurableAck},
+	{name: "request_durable_ack", set: to(connstr.Bool, func(c *connect) *bool { return &c.RequestDurableAck })},
+	{name: "durable_ack_keepalive_interval_millis", set: check(connstr.AnyMillis), idle: pingsAdapt},
 	{name: "error_inbox_capacity", set: check(connstr.Int(16)), idle: logs},
 	{name: "connection_listener_inbox_capacity", set: check(connstr.Int(1)), idle: logs},
 	{name: "max_frame_rejections", set: to(connstr.Int(1), func(c *connect) *int { return &c.MaxFrameRejections })},
@@ -264,12 +264,4 @@ func dedupLost(value string) (DedupLost, error) {
 func nanos(value string) (bool, error) {
 	unit, err := connstr.OneOf("us", "ns")(value)
 	return unit == "ns", err
-}
-
-func noDurable(value string) (bool, error) {
-	on, err := connstr.Bool(value)
-	if on {
-		err = errors.New("on is not supported yet")
-	}
-	return on, err
 }

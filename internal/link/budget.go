@@ -40,9 +40,10 @@ type Wish struct {
 
 func (w *Wish) urgent() bool { return w.Urgent != nil && w.Urgent() }
 
-// BudgetConfig configures a Budget. All fields are required.
+// BudgetConfig configures a Budget. Fields are required where they do not say so.
 type BudgetConfig struct {
 	Connect func(ctx context.Context) (Conn, error) // Link.Connect
+	Avoid   func(host string)                       // Link.Avoid; may be nil
 	// Max is how many connections there may be at a time.
 	Max int
 	// Idle is how long one is kept that nobody uses.
@@ -125,6 +126,13 @@ func (b *Budget) Connect(ctx context.Context, w Wish) (Conn, error) {
 	case <-ctx.Done():
 		b.withdraw(c)
 		return nil, &ConnectError{Err: context.Cause(ctx)}
+	}
+}
+
+// Avoid is Link.Avoid.
+func (b *Budget) Avoid(host string) {
+	if b.cfg.Avoid != nil {
+		b.cfg.Avoid(host)
 	}
 }
 

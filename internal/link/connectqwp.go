@@ -58,6 +58,9 @@ func (l *Link) connectQWP(ctx context.Context, h *host, s secrets) (Conn, error)
 		return nil, upgradeError(h.host, resp, err, reached.Load())
 	}
 	limit, err := checkUpgrade(resp.Header)
+	if err == nil && l.cfg.RequestDurableAck {
+		err = checkDurable(resp.Header)
+	}
 	if err != nil {
 		_ = ws.Close()
 		return nil, &ConnectError{Host: h.host, Err: err}
@@ -72,6 +75,9 @@ func (l *Link) upgradeHeader(s secrets) http.Header {
 		"X-QWP-Max-Version": {"1"},
 		"X-QWP-Client-Id":   {l.cfg.ClientID},
 		"User-Agent":        {l.cfg.ClientID},
+	}
+	if l.cfg.RequestDurableAck {
+		header.Set("X-QWP-Request-Durable-Ack", "true")
 	}
 	if s.authorization != "" {
 		header.Set("Authorization", s.authorization)

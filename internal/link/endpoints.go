@@ -154,6 +154,14 @@ func (l *Link) mark(h *host, s hostState) {
 	h.state = s
 }
 
+// Avoid says that a host, as Conn.Host names it, is of no use now although
+// connections to it come about: the next round tries the others first.
+func (l *Link) Avoid(host string) {
+	if h := l.named(host); h != nil {
+		l.mark(h, hostTrouble)
+	}
+}
+
 // failed records a failed connect. QWP will be asked for again: an outage is
 // when servers are upgraded.
 func (l *Link) failed(h *host, err error) {

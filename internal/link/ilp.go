@@ -205,7 +205,7 @@ func (c *ilpConn) judge(r *Refusal) {
 	case r == nil:
 		c.link.mark(c.h, hostHealthy)
 	case r.HTTPStatus == http.StatusMisdirectedRequest:
-		c.link.mark(c.h, hostReadOnly)
+		c.link.mark(c.h, stateAfter(&RoleError{Host: c.h.host, Role: r.role}))
 	case r.HTTPStatus == http.StatusUnauthorized, r.HTTPStatus == http.StatusForbidden:
 		// The same credentials would meet the same answer elsewhere.
 	case r.HTTPStatus >= 500, r.foreign != nil:

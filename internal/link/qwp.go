@@ -45,6 +45,7 @@ type qwpConn struct {
 	ending   *ending
 	flight   flight
 	timer    *time.Timer // runs flight's watch while answers are due
+	durable  *durability // nil: an OK is all that is asked for
 }
 
 func (l *Link) newQWPConn(h *host, ws *websocket.Conn, limit int) *qwpConn {
@@ -58,6 +59,11 @@ func (l *Link) newQWPConn(h *host, ws *websocket.Conn, limit int) *qwpConn {
 	}
 	c.timer = time.AfterFunc(time.Hour, c.watch)
 	c.timer.Stop()
+	if l.cfg.RequestDurableAck {
+		c.durable = newDurability()
+		c.durable.timer = time.AfterFunc(time.Hour, c.keepAlive)
+		c.durable.timer.Stop()
+	}
 	ws.SetReadLimit(maxResponse)
 	ping := ws.PingHandler()
 	ws.SetPingHandler(func(data string) error {
@@ -66,6 +72,7 @@ func (l *Link) newQWPConn(h *host, ws *websocket.Conn, limit int) *qwpConn {
 	})
 	ws.SetPongHandler(func(string) error {
 		c.flight.heard(time.Now())
+		c.release(false)
 		return nil
 	})
 	go c.read()
@@ -78,6 +85,9 @@ func (c *qwpConn) Host() string         { return c.h.host }
 // Window is qwpWindow, unless as many bytes are unanswered as the link takes in
 // requestTime: then it is what is unanswered.
 func (c *qwpConn) Window() int {
+	if c.durable != nil {
+		return c.durable.window()
+	}
 	messages, bytes := c.flight.due()
 	if messages > 0 && bytes >= c.h.stream.bytes() {
 		return messages
@@ -99,6 +109,8 @@ func (c *qwpConn) AddWith(v *qwp.View, p qwp.Part, more qwp.AddLong) error {
 		return c.ending.err
 	case c.built:
 		return ErrRequestFull // one message per request
+	case c.durable != nil && c.durable.full():
+		return ErrReconnect
 	case c.flight.isRefused() || c.dict.Len() >= maxDictStrings || c.dict.TextBytes() >= maxDictBytes:
 		return ErrReconnect
 	}
@@ -133,6 +145,9 @@ func (c *qwpConn) Send(ctx context.Context) (int64, error) {
 	}
 	c.built = false
 	c.dict.Commit()
+	if c.durable != nil {
+		c.durable.launched(len(c.msg))
+	}
 	seq, first := c.flight.launch(len(c.msg), time.Now())
 	if first {
 		c.timer.Reset(c.pingInterval())
@@ -180,7 +195,7 @@ func (c *qwpConn) Recv(ctx context.Context) (Outcome, error) {
 // answered; the caller replays it.
 func (c *qwpConn) Close() error {
 	if c.ending.end(ErrClosed) {
-		c.timer.Stop()
+		c.stopTimers()
 		bye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
 		_ = c.ws.WriteControl(websocket.CloseMessage, bye, time.Now().Add(closeGrace))
 		_ = c.ws.Close()
@@ -194,10 +209,24 @@ func (c *qwpConn) Close() error {
 // fail ends the connection at once, and the host is not the first choice of the
 // next round.
 func (c *qwpConn) fail(err error) {
-	if c.ending.end(err) {
-		c.timer.Stop()
+	if c.abandon(err) {
 		c.link.lost(c.h)
+	}
+}
+
+// abandon ends the connection at once for a reason that is not the host's.
+func (c *qwpConn) abandon(err error) (first bool) {
+	if first = c.ending.end(err); first {
+		c.stopTimers()
 		_ = c.ws.Close()
+	}
+	return first
+}
+
+func (c *qwpConn) stopTimers() {
+	c.timer.Stop()
+	if c.durable != nil {
+		c.durable.timer.Stop()
 	}
 }
 
@@ -206,6 +235,7 @@ func (c *qwpConn) read() {
 	for {
 		kind, data, err := c.ws.ReadMessage()
 		if err != nil {
+			c.release(true)
 			c.fail(c.readError(err))
 			return
 		}
@@ -221,6 +251,7 @@ func (c *qwpConn) read() {
 		if ok && !c.deliver(o) {
 			return
 		}
+		c.release(false)
 	}
 }
 
@@ -243,12 +274,16 @@ func (c *qwpConn) readError(err error) error {
 	return &ClosedError{Host: c.h.host, Code: closed.Code, Text: OneLine(closed.Text, maxMessage), Orderly: orderly}
 }
 
-// outcome reads a response. ok is false for responses that settle nothing: acks
-// of what is acked, and durable acks, which are not asked for.
+// outcome reads a response. ok is false for responses that settle nothing, or
+// nothing yet: acks of what is acked, of what is not durable, and refusals that are
+// held.
 func (c *qwpConn) outcome(data []byte) (o Outcome, ok bool, err error) {
 	r, err := qwp.ParseResponse(data)
-	if err != nil || r.Status == qwp.StatusDurableAck {
+	if err != nil {
 		return Outcome{}, false, err
+	}
+	if r.Status == qwp.StatusDurableAck {
+		return c.durableAck(&r)
 	}
 	refused := r.Status != qwp.StatusOK
 	fresh, sent := c.flight.answered(r.Sequence, refused, time.Now(), c.h.stream)
@@ -256,14 +291,18 @@ func (c *qwpConn) outcome(data []byte) (o Outcome, ok bool, err error) {
 		return Outcome{}, false, fmt.Errorf("%v for message %d, but %d were sent", r.Status, r.Sequence, sent)
 	}
 	if !refused {
-		return Outcome{Seq: r.Sequence}, fresh, nil
+		return c.acked(&r, fresh)
 	}
-	return Outcome{Seq: r.Sequence, Refusal: &Refusal{
+	if r.Status == qwp.StatusNotWritable {
+		c.link.mark(c.h, hostReadOnly) // another host may be the primary now
+	}
+	o = Outcome{Seq: r.Sequence, Refusal: &Refusal{
 		Host:    c.h.host,
 		Status:  r.Status,
 		Class:   classifyQWP(r.Status),
 		Message: OneLine(r.Message, maxMessage),
-	}}, true, nil
+	}}
+	return o, !c.hold(o), nil
 }
 
 // flight is what is known of the messages on their way. The sequence number is

@@ -113,6 +113,9 @@ func newFlight(s *Sender, conn link.Conn, lanes *lanes, recycle <-chan struct{})
 	if s.since.IsZero() {
 		f.replies.since = time.Now()
 	}
+	if l, ok := s.cfg.Link.(interface{ Avoid(host string) }); ok {
+		f.replies.avoid = func() { l.Avoid(conn.Host()) }
+	}
 	f.more = f.rowIDs
 	f.share()
 	return f

@@ -32,7 +32,8 @@ import (
 	"github.com/questdb-sf/questdb_sf/internal/verdict"
 )
 
-// Dialer is what a sender needs of a link: *link.Budget.
+// Dialer is what a sender needs of a link: *link.Budget. One that has several
+// endpoints may have Avoid(host string), too, as *link.Budget does.
 type Dialer interface {
 	Connect(ctx context.Context, w link.Wish) (link.Conn, error)
 }

@@ -57,6 +57,7 @@ type Options struct {
 	ReconnectMaxBackoff     config.Duration `toml:"reconnect_max_backoff"`
 	CloseFlushTimeout       config.Duration `toml:"close_flush_timeout"`
 	MaxFrameRejections      int             `toml:"max_frame_rejections"`
+	RequestDurableAck       bool            `toml:"request_durable_ack"`
 	TypeConflict            string          `toml:"type_conflict"`
 
 	TimestampColumn    string `toml:"timestamp_column"`

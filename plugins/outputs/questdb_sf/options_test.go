@@ -50,6 +50,7 @@ var badValues = []struct {
 	{`transport = "tcp"`, []string{`"tcp"`, "auto", "qwp", "ilp"}},
 	{`sender_pool_max = 0`, []string{"0", "1"}},
 	{`max_frame_rejections = 0`, []string{"0", "1"}},
+	{"request_durable_ack = true\ntransport = \"ilp\"", []string{"QWP", "ilp", "auto"}},
 	{`type_conflict = "drop"`, []string{"drop", "suffix", "widen", "dead_letter"}},
 	{`sender_pool_max = 5000`, []string{"5000", "1024"}},
 	{`max_connections = 0`, []string{"0", "1"}},

@@ -49,6 +49,7 @@ func (o *Output) poolConfig() (sfpool.Config, error) {
 		MaxConnections:        o.MaxConnections,
 		IdleConnectionTimeout: max(1, time.Duration(o.IdleConnectionTimeout)),
 		ReplayRate:            int64(o.ReplayRate),
+		RequestDurableAck:     o.RequestDurableAck,
 		ConnectTimeout:        time.Duration(o.ConnectTimeout),
 		RequestTimeout:        time.Duration(o.RequestTimeout),
 		RequestMinThroughput:  int64(o.RequestMinThroughput),
