@@ -32,6 +32,7 @@ type ilpConn struct {
 	auth   string
 	client *http.Transport
 	auto   bool // QWP is asked for again when the memory of the host runs out
+	proof  proof
 
 	enc  encoder
 	zbuf bytes.Buffer
@@ -150,6 +151,9 @@ func (c *ilpConn) write(ctx context.Context) (*Refusal, error) {
 		// QuestDB before 9.1.0 has no gzip and says so before it reads a line.
 		c.link.setPlain(c.h)
 		refusal, err = c.post(ctx, false)
+	}
+	if err == nil && refusal == nil {
+		refusal, err = c.prove(ctx)
 	}
 	if err == nil {
 		c.judge(refusal)
@@ -299,7 +303,7 @@ func (c *ilpConn) roundTrip(ctx context.Context, method, path string, body reque
 	if !c.begin(cancel) {
 		return nil, ErrClosed
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.h.url("http", path), nil)
+	req, err := http.NewRequestWithContext(c.proof.trace(ctx), method, c.h.url("http", path), nil)
 	if err != nil {
 		c.finish()
 		return nil, err
@@ -311,6 +315,7 @@ func (c *ilpConn) roundTrip(ctx context.Context, method, path string, body reque
 		c.finish()
 		return nil, err
 	}
+	c.proof.heard(resp)
 	resp.Body = &watchedBody{ReadCloser: resp.Body, done: c.finish}
 	return resp, nil
 }
