@@ -54,7 +54,7 @@ func (l *Link) Get(ctx context.Context, host, path string) (Answer, error) {
 	timeout := &TimeoutError{Host: h.host, What: "answer to a question", After: within}
 	ctx, cancel := context.WithTimeoutCause(ctx, within, timeout)
 	defer cancel()
-	a, err := l.get(ctx, client, h.url("http", path), authorization)
+	a, err := l.get(ctx, client, h, path, authorization)
 	if err != nil {
 		l.gets.forget(client) // its TLS files may have been the reason, and are read anew
 		return Answer{}, &ConnectError{Host: h.host, Err: explainTLS(h, causeOr(ctx, err), time.Now())}
@@ -64,8 +64,8 @@ func (l *Link) Get(ctx context.Context, host, path string) (Answer, error) {
 
 // get uses the transport without http.Client, which would follow redirects and take
 // the credentials along.
-func (l *Link) get(ctx context.Context, client *http.Transport, url, authorization string) (Answer, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+func (l *Link) get(ctx context.Context, client *http.Transport, h *host, path, authorization string) (Answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.url("http", path), nil)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -79,7 +79,7 @@ func (l *Link) get(ctx context.Context, client *http.Transport, url, authorizati
 	if err == nil && len(body) > maxGet {
 		err = fmt.Errorf("the answer is larger than %d bytes", maxGet)
 	}
-	return Answer{resp.StatusCode, mask(body, authorization)}, err
+	return Answer{resp.StatusCode, l.mask(h, body, authorization)}, err
 }
 
 // CloseIdle closes the connection that a Get left open for the next one, which

@@ -198,7 +198,7 @@ func (c *ilpConn) post(ctx context.Context, zipped bool) (*Refusal, error) {
 	if err != nil {
 		return nil, causeOr(ctx, err)
 	}
-	return c.refusal(resp, mask(answer, c.auth)), nil
+	return c.refusal(resp, c.link.mask(c.h, answer, c.auth)), nil
 }
 
 // refusal gives the answer to the classifier. A line number beyond the request

@@ -80,7 +80,7 @@ func (c *ilpConn) prove(ctx context.Context) (*Refusal, error) {
 	case err != nil:
 		return nil, err
 	case !isSettings(body) || c.proof.bears:
-		body = mask(body, c.auth)
+		body = c.link.mask(c.h, body, c.auth)
 		said := OneLine(string(body[:min(len(body), 4*maxExcerpt)]), maxExcerpt)
 		return unproven(c.h, "no Server header of QuestDB's, and to /settings: "+said), nil
 	case !closing && c.proof.used != on:
