@@ -88,7 +88,7 @@ func (l *Link) dial(ctx context.Context, network, addr string) (net.Conn, error)
 	timeout := &TimeoutError{Host: addr, What: "TCP connection", After: l.cfg.ConnectTimeout}
 	ctx, cancel := context.WithTimeoutCause(ctx, l.cfg.ConnectTimeout, timeout)
 	defer cancel()
-	conn, err := l.cfg.Dial(ctx, network, addr)
+	conn, err := l.dialName(ctx, network, addr)
 	if err != nil {
 		return nil, causeOr(ctx, err)
 	}
@@ -238,6 +238,7 @@ func (c *ilpConn) fail(err error) error {
 	// Between two requests net/http may have had to connect anew.
 	if c.ending.end(&LostError{Host: c.h.host, Err: explainTLS(c.h, err, time.Now())}) {
 		c.link.lost(c.h)
+		c.link.addresses.silent(c.h.host, err)
 		c.client.CloseIdleConnections()
 	}
 	return c.ending.err

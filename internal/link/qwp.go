@@ -171,6 +171,7 @@ func (c *qwpConn) fail(err error) {
 	if c.ending.end(err) {
 		c.timer.Stop()
 		c.link.lost(c.h)
+		c.link.addresses.silent(c.h.host, err)
 		_ = c.ws.Close()
 	}
 }
