@@ -41,6 +41,7 @@ func (s *tabled) answer(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		_, _ = io.Copy(&s.lines, r.Body)
+		w.Header().Set("Server", "questDB/1.0")
 		w.WriteHeader(http.StatusNoContent)
 		return
 	case r.URL.Path != "/exec":

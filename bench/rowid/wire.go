@@ -41,6 +41,7 @@ func wire(ctx context.Context) error {
 // take acks a write without a look at it.
 func take(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
+	w.Header().Set("Server", "questDB/1.0")
 	w.WriteHeader(http.StatusNoContent)
 }
 

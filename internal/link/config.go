@@ -12,6 +12,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"time"
@@ -42,6 +43,9 @@ type Config struct {
 	Proxy func(*http.Request) (*url.URL, error)
 	// Dial opens the TCP connection; nil means net.Dialer.
 	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
+	// Lookup finds the addresses of a name, one of which gave no answer; nil means
+	// net.Resolver.
+	Lookup func(ctx context.Context, network, host string) ([]netip.Addr, error)
 	// Compression is for the bodies of ILP requests.
 	Compression Compression
 	// ConnectTimeout bounds dial, TLS and handshake of one endpoint; default 15 s.
@@ -107,6 +111,9 @@ func (c *Config) setDefaults() {
 	setDefault(&c.ClientID, DefaultClientID)
 	if c.Dial == nil {
 		c.Dial = new(net.Dialer).DialContext
+	}
+	if c.Lookup == nil {
+		c.Lookup = net.DefaultResolver.LookupNetIP
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

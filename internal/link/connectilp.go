@@ -4,7 +4,6 @@ package link
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -73,6 +72,7 @@ func (c *ilpConn) settings(ctx context.Context, within time.Duration) ([]byte, e
 	if err != nil {
 		return nil, &ConnectError{Host: c.h.host, Err: causeOr(ctx, err)}
 	}
+	c.proof.told(body)
 	return body, nil
 }
 
@@ -102,15 +102,7 @@ func tookLong(took, tcp time.Duration) bool { return took > 2*time.Second+6*tcp 
 // config."ilp.proto.transports" as tcp and http; older versions had the
 // keys at the top. What cannot be read offers nothing.
 func offersQWP(body []byte) bool {
-	var all map[string]json.RawMessage
-	if json.Unmarshal(body, &all) != nil {
-		return false
-	}
-	var config map[string]json.RawMessage
-	if json.Unmarshal(all["config"], &config) != nil {
-		config = all
-	}
-	for key, value := range config {
+	for key, value := range settingsOf(body) {
 		text := strings.ToLower(string(value))
 		if strings.HasSuffix(key, "proto.transports") && strings.Contains(text, `"qwp`) {
 			return true

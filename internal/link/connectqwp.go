@@ -40,7 +40,7 @@ func (l *Link) connectQWP(ctx context.Context, h *host, s secrets) (Conn, error)
 	d := websocket.Dialer{
 		Proxy: l.cfg.Proxy,
 		NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			conn, err := l.cfg.Dial(ctx, network, addr)
+			conn, err := l.dialName(ctx, network, addr)
 			tcp.Store(int64(time.Since(began)))
 			reached.Store(err == nil)
 			return conn, err

@@ -153,7 +153,7 @@ func (e *ClosedError) Error() string {
 type NotQuestDBError struct {
 	Host    string
 	Status  int
-	Excerpt string // the first printable bytes of the answer
+	Excerpt string // the first printable bytes of the answer, or what a 204 lacks
 }
 
 func (e *NotQuestDBError) Error() string {

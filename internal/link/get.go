@@ -70,7 +70,7 @@ func (l *Link) ask(ctx context.Context, h *host, client *http.Transport, path, a
 	timeout := &TimeoutError{Host: h.host, What: "answer to a question", After: within}
 	ctx, cancel := context.WithTimeoutCause(ctx, within, timeout)
 	defer cancel()
-	a, err := l.get(ctx, client, h.url("http", path), authorization)
+	a, err := l.get(ctx, client, h, path, authorization)
 	if err != nil {
 		return Answer{}, &ConnectError{Host: h.host, Err: explainTLS(h, causeOr(ctx, err), time.Now())}
 	}
@@ -79,8 +79,8 @@ func (l *Link) ask(ctx context.Context, h *host, client *http.Transport, path, a
 
 // get uses the transport without http.Client, which would follow redirects and take
 // the credentials along.
-func (l *Link) get(ctx context.Context, client *http.Transport, url, authorization string) (Answer, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+func (l *Link) get(ctx context.Context, client *http.Transport, h *host, path, authorization string) (Answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, h.url("http", path), nil)
 	if err != nil {
 		return Answer{}, err
 	}
@@ -94,7 +94,7 @@ func (l *Link) get(ctx context.Context, client *http.Transport, url, authorizati
 	if err == nil && len(body) > maxGet {
 		err = fmt.Errorf("the answer is larger than %d bytes", maxGet)
 	}
-	return Answer{resp.StatusCode, mask(body, authorization)}, err
+	return Answer{resp.StatusCode, l.mask(h, body, authorization)}, err
 }
 
 // unused returns a connection of rows to a host over which a question can be asked

@@ -36,6 +36,7 @@ type ilpConn struct {
 	auth   string
 	client *http.Transport
 	auto   bool // QWP is asked for again when the memory of the host runs out
+	proof  proof
 
 	enc  encoder
 	zbuf bytes.Buffer
@@ -97,7 +98,7 @@ func (l *Link) dial(ctx context.Context, network, addr string) (net.Conn, error)
 	timeout := &TimeoutError{Host: addr, What: whatTCP, After: l.cfg.ConnectTimeout}
 	ctx, cancel := context.WithTimeoutCause(ctx, l.cfg.ConnectTimeout, timeout)
 	defer cancel()
-	conn, err := l.cfg.Dial(ctx, network, addr)
+	conn, err := l.dialName(ctx, network, addr)
 	if err != nil {
 		return nil, causeOr(ctx, err)
 	}
@@ -181,7 +182,11 @@ func (c *ilpConn) write(ctx context.Context) (*Refusal, error) {
 		c.link.setPlain(c.h)
 		refusal, err = c.post(ctx, false)
 	}
-	c.note(refusal, err, time.Since(began))
+	took := time.Since(began)
+	if err == nil && refusal == nil {
+		refusal, err = c.prove(ctx)
+	}
+	c.note(refusal, err, took)
 	return refusal, err
 }
 
@@ -243,7 +248,7 @@ func (c *ilpConn) exchange(ctx context.Context, body requestBody) (*Refusal, err
 	if err != nil {
 		return nil, causeOr(ctx, err)
 	}
-	return c.refusal(resp, mask(answer, c.auth)), nil
+	return c.refusal(resp, c.link.mask(c.h, answer, c.auth)), nil
 }
 
 // refusal gives the answer to the classifier. A line number beyond the request
@@ -283,6 +288,7 @@ func (c *ilpConn) fail(err error) error {
 	// Between two requests net/http may have had to connect anew.
 	if c.ending.end(&LostError{Host: c.h.host, Err: explainTLS(c.h, err, time.Now())}) {
 		c.link.lost(c.h)
+		c.link.addresses.silent(c.h.host, err)
 		c.client.CloseIdleConnections()
 	}
 	return c.ending.err
@@ -349,7 +355,7 @@ func (c *ilpConn) roundTrip(ctx context.Context, method, path string, body reque
 	if !c.begin(cancel) {
 		return nil, ErrClosed
 	}
-	req, err := http.NewRequestWithContext(ctx, method, c.h.url("http", path), nil)
+	req, err := http.NewRequestWithContext(c.proof.trace(ctx), method, c.h.url("http", path), nil)
 	if err != nil {
 		c.finish()
 		return nil, err
@@ -361,6 +367,7 @@ func (c *ilpConn) roundTrip(ctx context.Context, method, path string, body reque
 		c.finish()
 		return nil, err
 	}
+	c.proof.heard(resp)
 	resp.Body = &watchedBody{ReadCloser: resp.Body, done: c.finish}
 	return resp, nil
 }

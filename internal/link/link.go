@@ -22,9 +22,10 @@ const (
 // Link makes connections to one of several endpoints. It may be shared by
 // several senders; all methods may be called concurrently.
 type Link struct {
-	cfg  Config
-	gets gets
-	wire wire
+	cfg       Config
+	gets      gets
+	wire      wire
+	addresses addresses
 
 	// mu guards the state of the hosts. Nothing blocks while it is held.
 	mu    sync.Mutex
@@ -81,6 +82,7 @@ func (l *Link) Connect(ctx context.Context) (Conn, error) {
 			return nil, err
 		}
 		l.failed(h, err)
+		l.addresses.silent(h.host, err)
 		errs = append(errs, explainHandshake(h, err, time.Now()))
 	}
 	l.forgetStates()

@@ -211,6 +211,7 @@ func (c *qwpConn) Close() error {
 func (c *qwpConn) fail(err error) {
 	if c.abandon(err) {
 		c.link.lost(c.h)
+		c.link.addresses.silent(c.h.host, err)
 	}
 }
 

@@ -316,6 +316,7 @@ func (s *ilpServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for line := range strings.Lines(string(body)) {
 		s.lines = append(s.lines, line)
 	}
+	w.Header().Set("Server", "questDB/1.0")
 	w.WriteHeader(http.StatusNoContent)
 }
 

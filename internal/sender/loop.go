@@ -281,12 +281,15 @@ func (e *localError) Error() string { return e.err.Error() }
 func (e *localError) Unwrap() error { return e.err }
 
 func inWords(err error) string {
+	var stranger *link.NotQuestDBError
 	var refusal *link.Refusal
 	var local *localError
 	var bug *PanicError
 	switch {
 	case errors.As(err, &bug):
 		return "sending stopped at a bug and is tried again; rows stay in the store"
+	case errors.As(err, &stranger):
+		return "somebody else answers in the server's place; rows stay in the store and are sent when it is back"
 	case errors.As(err, &refusal):
 		return "the server refused rows; they stay in the store and are offered again"
 	case errors.As(err, &local) && local.doing == "read":

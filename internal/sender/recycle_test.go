@@ -198,6 +198,7 @@ func TestStuckTellsWhatLiesBelowFromTheConnection(t *testing.T) {
 		"link":     {&link.ConnectError{Host: "x", Err: errors.New("refused")}, false},
 		"login":    {&link.AuthError{Host: "x", Status: 401}, false},
 		"recycled": {link.ErrReconnect, false},
+		"stranger": {errors.Join(&link.Refusal{Host: "x"}, &link.NotQuestDBError{Host: "x"}), false},
 	} {
 		if got := sender.Stuck(c.err); got != c.want {
 			t.Errorf("%s: %t", name, got)
@@ -289,6 +290,7 @@ func TestDamageIsToldFromTroubleWithServerAndDisk(t *testing.T) {
 		"link":     {&link.ConnectError{Host: "x", Err: errors.New("refused")}, false},
 		"one of":   {errors.Join(errors.New("a"), &slot.DamageError{Path: "x"}), true},
 		"recycled": {link.ErrReconnect, false},
+		"stranger": {errors.Join(&link.Refusal{Host: "x"}, &link.NotQuestDBError{Host: "x"}), false},
 	} {
 		if got := sender.Damage(c.err); got != c.want {
 			t.Errorf("%s: %t", name, got)

@@ -233,12 +233,17 @@ func Damage(err error) bool {
 // Stuck says whether what an error, such as State.LastError, tells of lies in the
 // rows, the slot, the disk or a bug, and not in the connection: then the sender
 // does not move on although it may reach the server. So it is with rows that wait
-// for their tables. Nil is none.
+// for their tables. Nil is none. A stranger's answer is trouble with the connection:
+// the server was not reached.
 func Stuck(err error) bool {
+	var stranger *link.NotQuestDBError
 	var refusal *link.Refusal
 	var local *localError
 	var bug *PanicError
 	var held *HeldError
+	if errors.As(err, &stranger) {
+		return false
+	}
 	return Damage(err) || errors.As(err, &held) || errors.As(err, &refusal) || errors.As(err, &local) || errors.As(err, &bug)
 }
 

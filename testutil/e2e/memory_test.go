@@ -163,5 +163,6 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for lines := bufio.NewScanner(r.Body); lines.Scan(); n++ {
 	}
 	s.lines.Add(n)
+	w.Header().Set("Server", "questDB/1.0")
 	w.WriteHeader(http.StatusNoContent)
 }

@@ -112,6 +112,7 @@ func (s *ilpServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.rows += strings.Count(body.String(), "\n")
+	w.Header().Set("Server", "questDB/1.0")
 	w.WriteHeader(http.StatusNoContent)
 }
 
