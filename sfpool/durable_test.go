@@ -118,6 +118,21 @@ func TestNothingLeavesTheStoreBeforeItIsDurable(t *testing.T) {
 	}
 }
 
+func TestRowsGoOnBeforeThoseAheadOfThemAreDurable(t *testing.T) {
+	b := newDurableBed(t, qwpserver.DurableOnCall)
+	b.srv.Stop()
+	for i := range 10 { // together more than is sent at once to a host nothing is known of
+		flush(t, b.p, batch(t, b.p, i*4000, 4000))
+	}
+	if err := b.srv.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	b.wait(func(s *qwpserver.State) bool { return s.Rows == 40_000 })
+	b.acked(0)
+	b.srv.MakeDurable()
+	b.acked(40_000)
+}
+
 func TestRowsThatTheServerLosesBeforeTheyAreDurableAreSentAgain(t *testing.T) {
 	b := newDurableBed(t, qwpserver.DurableOnCall)
 	b.flush("t", 0, 100)

@@ -54,6 +54,7 @@ type durability struct {
 	over     bool      // it was handed over: nothing is waited for any more
 	ticking  bool      // the timer runs
 	sent     bool      // something was sent since it last did
+	closed   bool      // somebody waits for an OK to make room
 	progress time.Time // something became durable, or the wait began
 	spoke    time.Time // the last DURABLE_ACK
 	told     bool      // that it takes long

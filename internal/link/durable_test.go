@@ -214,6 +214,34 @@ func TestBytesThatAreNotDurableAreBounded(t *testing.T) {
 	}
 }
 
+func TestAnOKMakesRoomOnANarrowLinkBeforeAnythingIsDurable(t *testing.T) {
+	c := connect(t, newLink(t, durableServer(t, func(ws *websocket.Conn) {
+		hearMessages(ws, 3)
+		reply(ws, okOf(2, "t", 3))
+		hearMessages(ws, 1)
+		reply(ws, durableAck("t", 3))
+		hear(ws)
+	})))
+	long := strings.Repeat("x", 15<<10)
+	for i := range 3 {
+		if c.Window() == 0 {
+			t.Fatalf("no room for message %d", i)
+		}
+		add(t, c, frame(t, row(func(r *qwp.Row) { r.Varchar("v", long); r.At(1) })))
+		send(t, c)
+	}
+	if n := c.Window(); n != 0 {
+		t.Errorf("room for %d with 45 KiB on the way", n)
+	}
+	if o := recv(t, c); o.Seq != -1 || o.Refusal != nil || c.Window() == 0 {
+		t.Errorf("outcome %+v, window %d", o, c.Window())
+	}
+	sendRows(t, c, 1)
+	if o := recv(t, c); o.Seq != 2 {
+		t.Errorf("outcome %+v", o)
+	}
+}
+
 func TestWhatManyTablesNeedIsBounded(t *testing.T) {
 	const tables, limit = 100, 1000
 	d := link.NewDurability(limit)

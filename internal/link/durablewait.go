@@ -44,8 +44,36 @@ func (c *qwpConn) acked(r *qwp.Response, fresh bool) (o Outcome, ok bool, err er
 	if start {
 		c.durable.timer.Reset(durablePing)
 	}
-	o.Seq, ok = c.durable.pop(now)
+	if o.Seq, ok = c.durable.pop(now); !ok {
+		o.Seq, ok = c.durable.roomAgain()
+	}
 	return o, ok, nil
+}
+
+// durableWindow is 0 while the link is busy, too. An OK then makes room without acking
+// anything, and who waits for an outcome gets one that acks nothing new.
+func (c *qwpConn) durableWindow() int {
+	c.durable.awaitRoom(true) // before the look, or an OK in between would be missed
+	if _, busy := c.busy(); busy {
+		return 0
+	}
+	c.durable.awaitRoom(false)
+	return c.durable.window()
+}
+
+func (d *durability) awaitRoom(closed bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = closed
+}
+
+// roomAgain returns the last message that is durable, -1 for none, if somebody waits
+// for room.
+func (d *durability) roomAgain() (seq int64, ok bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ok, d.closed = d.closed, false
+	return d.first - 1, ok
 }
 
 // durableAck says what a DURABLE_ACK settles: nothing where none is asked for.

@@ -86,13 +86,18 @@ func (c *qwpConn) Host() string         { return c.h.host }
 // requestTime: then it is what is unanswered.
 func (c *qwpConn) Window() int {
 	if c.durable != nil {
-		return c.durable.window()
+		return c.durableWindow()
 	}
-	messages, bytes := c.flight.due()
-	if messages > 0 && bytes >= c.h.stream.bytes() {
+	if messages, busy := c.busy(); busy {
 		return messages
 	}
 	return qwpWindow
+}
+
+// busy says whether the link has enough to do for now.
+func (c *qwpConn) busy() (messages int, _ bool) {
+	messages, bytes := c.flight.due()
+	return messages, messages > 0 && bytes >= c.h.stream.bytes()
 }
 
 // Alive says that nothing has ended the connection yet.

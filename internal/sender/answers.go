@@ -103,6 +103,9 @@ func (f *flight) take(ctx context.Context, a answer) error {
 		units += r.units
 		requests++
 	}
+	if requests == 0 {
+		return nil // there is only more room
+	}
 	if err := f.confirm(ctx, requests == len(f.fifo)); err != nil {
 		return err
 	}
