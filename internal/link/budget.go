@@ -73,6 +73,7 @@ type Budget struct {
 	notBefore time.Time // nobody gets a connection before
 	timer     *time.Timer
 	crowded   time.Time // until then the server counts as crowded
+	probing   bool
 	closed    bool
 }
 
@@ -306,14 +307,18 @@ func (b *Budget) leaseLocked(s *shared, fresh bool) *Lease {
 // shiftOver ends the use of a connection, if others need its place.
 func (b *Budget) shiftOver(s *shared) {
 	b.mu.Lock()
-	known := b.isCrowded()
-	b.mu.Unlock()
-	room := !known && b.hasRoom()
-	b.mu.Lock()
 	defer b.mu.Unlock()
-	if room && !b.closed {
+	switch {
+	case !b.holds(s):
+		return
+	case b.probing: // one more connection is enough
+		s.shift.Reset(time.Second)
+		return
+	case !b.isCrowded() && b.hasRoom():
 		s.long = min(2*s.long, maxShift)
-		s.shift.Reset(s.long)
+		if b.holds(s) {
+			s.shift.Reset(s.long)
+		}
 		return
 	}
 	b.crowd()
@@ -326,9 +331,23 @@ func (b *Budget) shiftOver(s *shared) {
 	b.dropFree(s)
 }
 
+// holds says whether a connection is in use, or free. The caller holds mu.
+func (b *Budget) holds(s *shared) bool {
+	return slices.Contains(b.free, s) || slices.ContainsFunc(b.leases, func(l *Lease) bool { return l.s == s })
+}
+
 // hasRoom sees whether the server takes another connection for rows, which is closed at
-// once.
+// once. The caller holds mu, which is free meanwhile.
 func (b *Budget) hasRoom() bool {
+	b.probing = true
+	b.mu.Unlock()
+	room := b.probe()
+	b.mu.Lock()
+	b.probing = false
+	return room
+}
+
+func (b *Budget) probe() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), probeTime)
 	defer cancel()
 	conn, err := b.cfg.Connect(ctx)

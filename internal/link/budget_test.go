@@ -361,10 +361,10 @@ func TestWhoGivesUpWaitingLeavesNothingBehind(t *testing.T) {
 // that looks for room, everybody has his turn, and all are closed in the end.
 func TestThereAreNeverMoreConnectionsThanAllowed(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
+		most, senders := rapid.IntRange(1, 3).Draw(rt, "max"), rapid.IntRange(1, 6).Draw(rt, "senders")
+		fails := rapid.SliceOfN(rapid.Bool(), 32, 32).Draw(rt, "fails")
+		ways := rapid.SliceOfN(rapid.IntRange(0, 5), 64, 64).Draw(rt, "ways")
 		synctest.Test(t, func(t *testing.T) {
-			most, senders := rapid.IntRange(1, 3).Draw(rt, "max"), rapid.IntRange(1, 6).Draw(rt, "senders")
-			fails := rapid.SliceOfN(rapid.Bool(), 32, 32).Draw(rt, "fails")
-			ways := rapid.SliceOfN(rapid.IntRange(0, 5), 64, 64).Draw(rt, "ways")
 			d := &dialer{
 				fail: func(n int) error {
 					if fails[n%len(fails)] && n%3 > 0 {
