@@ -215,8 +215,10 @@ func TestBytesThatAreNotDurableAreBounded(t *testing.T) {
 }
 
 func TestAnOKMakesRoomOnANarrowLinkBeforeAnythingIsDurable(t *testing.T) {
+	looked := make(chan struct{})
 	c := connect(t, newLink(t, durableServer(t, func(ws *websocket.Conn) {
 		hearMessages(ws, 3)
+		<-looked
 		reply(ws, okOf(2, "t", 3))
 		hearMessages(ws, 1)
 		reply(ws, durableAck("t", 3))
@@ -233,6 +235,7 @@ func TestAnOKMakesRoomOnANarrowLinkBeforeAnythingIsDurable(t *testing.T) {
 	if n := c.Window(); n != 0 {
 		t.Errorf("room for %d with 45 KiB on the way", n)
 	}
+	close(looked)
 	if o := recv(t, c); o.Seq != -1 || o.Refusal != nil || c.Window() == 0 {
 		t.Errorf("outcome %+v, window %d", o, c.Window())
 	}
