@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/questdb-sf/questdb_sf/internal/link"
 	"github.com/questdb-sf/questdb_sf/internal/sender"
 )
 
@@ -40,8 +39,9 @@ func (p *Pool) close(ctx context.Context) error {
 	p.drain(ctx)
 	err := p.retireAll()
 	p.losses.tellDue(true)
-	if l, ok := p.link.(*link.Link); ok {
-		l.CloseIdle() // of questions about tables
+	if p.network != nil {
+		p.connections.Close()
+		p.network.CloseIdle() // of questions about tables
 	}
 	if p.letters != nil {
 		err = errors.Join(err, safely("close of the dead letters", p.letters.Close))

@@ -19,6 +19,7 @@ import (
 	"github.com/questdb-sf/questdb_sf/internal/deadletter"
 	"github.com/questdb-sf/questdb_sf/internal/link"
 	"github.com/questdb-sf/questdb_sf/internal/mounts"
+	"github.com/questdb-sf/questdb_sf/internal/sender"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
@@ -46,6 +47,16 @@ const (
 	// DurabilityMemory never syncs: a crash of the process loses nothing, a
 	// power cut what the kernel had not written.
 	DurabilityMemory = slot.Memory
+)
+
+// ReplayOrder says what goes first when there is a backlog.
+type ReplayOrder = sender.Order
+
+// The orders. LiveFirst sends what is new at once, and leaves the backlog a quarter of
+// what goes out at least.
+const (
+	LiveFirst   = sender.LiveFirst
+	OldestFirst = sender.OldestFirst
 )
 
 // Auth holds the credentials of one connection. Token excludes the others.
@@ -137,6 +148,19 @@ type Config struct {
 	// larger than MaxTotalBytes is logged once.
 	OrphansMaxBytes int64
 
+	// MaxConnections is how many connections to the server there are at a time, whatever
+	// the number of senders: they take turns. Default MaxSenders. QuestDB takes 256 in
+	// all by default. Questions about tables go over the same over ILP; over QWP there is
+	// one more for them, now and then.
+	MaxConnections int
+	// IdleConnectionTimeout is how long a connection is kept that nothing is sent on.
+	// Default 5s.
+	IdleConnectionTimeout time.Duration
+	// ReplayOrder says what goes first when there is a backlog. Default LiveFirst.
+	ReplayOrder ReplayOrder
+	// ReplayRate bounds how fast backlogs are sent, in bytes of frames a second for the
+	// whole pool: what is stored for more than a few seconds. Default 0, no bound.
+	ReplayRate int64
 	// Transport defaults to Auto.
 	Transport Transport
 	// Auth is asked at every connect; nil means none.
@@ -145,6 +169,12 @@ type Config struct {
 	TLS func() (*tls.Config, error)
 	// Proxy chooses a proxy for a request; nil means none.
 	Proxy func(*http.Request) (*url.URL, error)
+	// RequestDurableAck lets rows leave the store when they are durable on the server,
+	// not as soon as it has them: when they survive the loss of that server. It is for
+	// QuestDB Enterprise with replication, over QWP. Rows wait for a server that offers
+	// it; without QWP there is none. What is on its way to being durable is sent again
+	// when a connection breaks, up to 64 MiB a sender.
+	RequestDurableAck bool
 	// Compression defaults to CompressionAuto.
 	Compression Compression
 	// ConnectTimeout bounds a connect and the answer to it. Default 15s.
@@ -243,6 +273,12 @@ func (c Config) Validate() error {
 		return fmt.Errorf("sender_pool_min %d exceeds sender_pool_max %d", c.MinSenders, c.MaxSenders)
 	case c.AcquireTimeout < 0 || c.AppendDeadline < 0 || c.HousekeeperInterval < 0 || c.LockTimeout < 0:
 		return errors.New("a negative duration: acquire_timeout, sf_append_deadline, housekeeper_interval or lock_timeout")
+	case c.MaxConnections < 1 || c.MaxConnections > maxSenders:
+		return fmt.Errorf("max_connections %d: from 1 to %d", c.MaxConnections, maxSenders)
+	case c.IdleConnectionTimeout < 0 || c.ReplayRate < 0:
+		return fmt.Errorf("idle_connection_timeout %s or replay_rate %d is negative: use 0 or more", c.IdleConnectionTimeout, c.ReplayRate)
+	case c.ReplayOrder < LiveFirst || c.ReplayOrder > OldestFirst:
+		return fmt.Errorf("%s is unknown: use live_first or oldest_first", c.ReplayOrder)
 	case c.MaxFrameRejections < 0:
 		return fmt.Errorf("max_frame_rejections %d: at least 1, or 0 for the default", c.MaxFrameRejections)
 	case c.Full < FullBlock || c.Full > FullDropNewest:
@@ -290,6 +326,9 @@ func (c Config) withDefaults() Config {
 	setDefault(&c.SyncInterval, time.Second)
 	setDefault(&c.MaxSegmentBytes, defaultSegment)
 	setDefault(&c.DeadLetterMaxBytes, deadletter.DefaultMaxBytes)
+	setDefault(&c.MaxConnections, c.MaxSenders)
+	setDefault(&c.IdleConnectionTimeout, 5*time.Second)
+	setDefault(&c.ReplayOrder, LiveFirst)
 	setDefault(&c.Transport, Auto)
 	setDefault(&c.Compression, CompressionAuto)
 	setDefault(&c.ConnectTimeout, 15*time.Second)
@@ -373,6 +412,6 @@ func (c Config) link() link.Config {
 	return link.Config{
 		URLs: c.URLs, Transport: c.Transport, Auth: c.Auth, TLS: c.TLS, Proxy: c.Proxy,
 		Compression: c.Compression, ConnectTimeout: c.ConnectTimeout, RequestTimeout: c.RequestTimeout,
-		RequestMinThroughput: c.RequestMinThroughput, ClientID: c.ClientID, Log: c.Logger,
+		RequestMinThroughput: c.RequestMinThroughput, RequestDurableAck: c.RequestDurableAck, ClientID: c.ClientID, Log: c.Logger,
 	}
 }

@@ -69,6 +69,11 @@ import (
 //	acquire_timeout_ms                AcquireTimeout, 0 for 1 ms
 //	idle_timeout_ms, max_lifetime_ms  IdleTimeout, MaxLifetime, 0 for ever
 //	housekeeper_interval_ms           HousekeeperInterval
+//	max_connections                   MaxConnections (ours)
+//	idle_connection_timeout_ms        IdleConnectionTimeout, 0 for 1 ms (ours)
+//	replay_order                      ReplayOrder: live_first, oldest_first (ours)
+//	replay_rate                       ReplayRate, 0 for no bound (ours)
+//	request_durable_ack               RequestDurableAck
 //	max_frame_rejections              MaxFrameRejections
 //	type_conflict                     TypeConflict: suffix, widen, dead_letter (ours)
 //	table_create                      TableCreate: server, sql, never (ours)
@@ -81,7 +86,7 @@ import (
 // Accepted if well-formed, without effect here: auto_flush, auto_flush_rows,
 // auto_flush_interval, auto_flush_bytes, init_buf_size, max_buf_size,
 // max_name_len, transaction, gorilla, in_flight_window, initial_connect_retry,
-// lazy_connect, reconnect_max_duration_millis, request_durable_ack=off,
+// lazy_connect, reconnect_max_duration_millis,
 // durable_ack_keepalive_interval_millis, error_inbox_capacity,
 // connection_listener_inbox_capacity,
 // poison_min_escalation_window_millis,

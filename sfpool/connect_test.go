@@ -190,7 +190,7 @@ var badStrings = []struct{ in, want string }{
 	{"ws::addr=h;retry_max_backoff_millis=1", "reconnect_max_backoff_millis set the pace"},
 	{"ws::addr=h;max_backoff=1", "reconnect_max_backoff_millis set the pace"},
 	{"ws::addr=h;close_timeout=1", "close_flush_timeout_millis"},
-	{"ws::addr=h;request_durable_ack=true", "request_durable_ack at byte 11: on is not supported yet"},
+	{"ws::addr=h;request_durable_ack=maybe", "request_durable_ack at byte 11: "},
 	{"ws::addr=h;protocol_version=2", "want one of auto"},
 
 	{"ws::addr=h;sender_id=a", "sender_id at byte 11: needs sf_dir"},

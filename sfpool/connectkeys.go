@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/connstr"
+	"github.com/questdb-sf/questdb_sf/internal/sender"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/tables"
 	"github.com/questdb-sf/questdb_sf/internal/verdict"
@@ -73,7 +74,7 @@ const (
 	neverGivesUp = "rows are kept and tried again until a server takes them"
 	isolates     = "a refused row is found and becomes a dead letter, or waits; the others go on"
 	logs         = "events go to the logger, without an inbox"
-	noDurableAck = "durable acks are not asked for"
+	pingsAdapt   = "while rows are not durable PINGs go out after 200 ms, and less often the longer it takes"
 	useReconnect = "not a key here: reconnect_initial_backoff_millis and reconnect_max_backoff_millis set the pace, and " + neverGivesUp
 )
 
@@ -121,6 +122,11 @@ var connectKeys = []connectKey{
 	{name: "max_lifetime_ms", set: to(orNever(connstr.Millis(0)), func(c *connect) *time.Duration { return &c.MaxLifetime })},
 	{name: "housekeeper_interval_ms", set: to(connstr.Millis(1), func(c *connect) *time.Duration { return &c.HousekeeperInterval })},
 
+	{name: "max_connections", set: to(connstr.Int(1), func(c *connect) *int { return &c.MaxConnections })},
+	{name: "idle_connection_timeout_ms", set: to(orAMilli, func(c *connect) *time.Duration { return &c.IdleConnectionTimeout })},
+	{name: "replay_order", set: to(replayOrder, func(c *connect) *ReplayOrder { return &c.ReplayOrder })},
+	{name: "replay_rate", set: to(connstr.Size(0), func(c *connect) *int64 { return &c.ReplayRate })},
+
 	{name: "type_conflict", set: to(typeConflict, func(c *connect) *TypeConflict { return &c.TypeConflict })},
 	{name: "table_create", set: to(tableCreate, func(c *connect) *TableCreate { return &c.TableCreate })},
 	{name: "table_partition_by", set: to(connstr.Text, func(c *connect) *string { return &c.TablePartitionBy })},
@@ -143,8 +149,8 @@ var connectKeys = []connectKey{
 	{name: "initial_connect_retry", set: check(connstr.OneOf("off", "false", "on", "true", "sync", "async")), idle: "no server need be there at the start"},
 	{name: "lazy_connect", set: check(connstr.Bool), idle: "no server need be there at the start"},
 	{name: "reconnect_max_duration_millis", set: check(connstr.Millis(0)), idle: neverGivesUp},
-	{name: "request_durable_ack", set: check(noDurable), idle: noDurableAck},
-	{name: "durable_ack_keepalive_interval_millis", set: check(connstr.AnyMillis), idle: noDurableAck},
+	{name: "request_durable_ack", set: to(connstr.Bool, func(c *connect) *bool { return &c.RequestDurableAck })},
+	{name: "durable_ack_keepalive_interval_millis", set: check(connstr.AnyMillis), idle: pingsAdapt},
 	{name: "error_inbox_capacity", set: check(connstr.Int(16)), idle: logs},
 	{name: "connection_listener_inbox_capacity", set: check(connstr.Int(1)), idle: logs},
 	{name: "max_frame_rejections", set: to(connstr.Int(1), func(c *connect) *int { return &c.MaxFrameRejections })},
@@ -234,6 +240,13 @@ func tableCreate(value string) (TableCreate, error) {
 	return tables.ParseCreate(value)
 }
 
+func replayOrder(value string) (ReplayOrder, error) {
+	if _, err := connstr.OneOf("live_first", "oldest_first")(value); err != nil {
+		return 0, err
+	}
+	return sender.ParseOrder(value)
+}
+
 func typeConflict(value string) (TypeConflict, error) {
 	if _, err := connstr.OneOf("suffix", "widen", "dead_letter")(value); err != nil {
 		return 0, err
@@ -251,12 +264,4 @@ func dedupLost(value string) (DedupLost, error) {
 func nanos(value string) (bool, error) {
 	unit, err := connstr.OneOf("us", "ns")(value)
 	return unit == "ns", err
-}
-
-func noDurable(value string) (bool, error) {
-	on, err := connstr.Bool(value)
-	if on {
-		err = errors.New("on is not supported yet")
-	}
-	return on, err
 }

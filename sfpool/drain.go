@@ -196,7 +196,7 @@ func (p *Pool) drainAdopted(name string, d delegate) (end outcome, err error) {
 			return drainedAll, nil
 		case sender.Damage(v.conn.LastError):
 			return stuck, p.fail(name, v.conn.LastError)
-		case !v.conn.Connected && time.Since(since) >= orphanPatience:
+		case !v.conn.Connected && !v.conn.Waiting && time.Since(since) >= orphanPatience:
 			return stuck, errors.Join(fmt.Errorf("no progress for %s", orphanPatience), v.conn.LastError)
 		}
 		if !p.pause(progress, min(p.cfg.HousekeeperInterval, orphanPatience)) {

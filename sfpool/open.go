@@ -24,7 +24,11 @@ func (p *Pool) probe(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	p.link = l
+	p.connections = link.NewBudget(link.BudgetConfig{
+		Connect: l.Connect, Avoid: l.Avoid, Max: p.cfg.MaxConnections, Idle: p.cfg.IdleConnectionTimeout,
+		InitialBackoff: p.cfg.InitialBackoff, MaxBackoff: p.cfg.MaxBackoff, Rand: p.cfg.Rand,
+	})
+	p.network, p.link = l, p.connections
 	if err := p.keep(l); err != nil {
 		return err
 	}

@@ -27,7 +27,10 @@ import (
 type Pool struct {
 	cfg          Config
 	parts        parts
-	link         sender.Dialer
+	network      *link.Link    // nil before it is probed
+	connections  *link.Budget  // of network
+	link         sender.Dialer // is connections
+	replay       *sender.Replay
 	tables       sender.Tables // this and what follows is shared by all senders
 	widener      sender.Widener
 	verdicts     *verdict.Book
@@ -122,7 +125,7 @@ func open(ctx context.Context, cfg Config, with parts) (*Pool, error) {
 
 func newPool(cfg Config, with parts) *Pool {
 	p := &Pool{
-		cfg: cfg, parts: with, voice: sender.NewVoice(cfg.Logger),
+		cfg: cfg, parts: with, voice: sender.NewVoice(cfg.Logger), replay: sender.NewReplay(cfg.ReplayRate),
 		closing: make(chan struct{}), lastCall: make(chan struct{}), wake: make(chan struct{}, 1), starve: make(chan struct{}, 1),
 		feeder: newFeeder(), shut: make(chan struct{}), changed: make(chan struct{}), places: make([]place, cfg.MaxSenders),
 		backlog: !cfg.inRAM(), setAsideDue: !cfg.inRAM(),

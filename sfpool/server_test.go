@@ -58,7 +58,7 @@ func (s *server) took() []int64 {
 	return slices.Sorted(slices.Values(s.ids))
 }
 
-func (s *server) Connect(context.Context) (link.Conn, error) {
+func (s *server) Connect(context.Context, link.Wish) (link.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.down {

@@ -286,7 +286,7 @@ func TestAStarvedBorrowBringsALeakedSlotBack(t *testing.T) {
 // hung is a server that does not even let go of those who give up.
 type hung chan struct{}
 
-func (h hung) Connect(context.Context) (link.Conn, error) {
+func (h hung) Connect(context.Context, link.Wish) (link.Conn, error) {
 	<-h
 	return nil, errTest
 }

@@ -47,6 +47,10 @@ type Stats struct {
 	// that left a slot, acked as a rule; Connects counts connections made, Refusals
 	// answers that were no ack. All of them since the pool was opened, orphans apart.
 	AppendedBytes, AckedBytes, Connects, Refusals int64
+	// WireSent and WireReceived are the bytes that went to the server and came from it
+	// since the pool was opened, orphans, questions about tables and what TLS, HTTP
+	// and WebSocket add included. What TCP and IP add is not.
+	WireSent, WireReceived int64
 	// Incidents are wounds that were found since the pool was opened, orphans included:
 	// something in a slot could not be read. Each is told in the log and in a file
 	// incident-*.json of the slot.
@@ -110,6 +114,9 @@ func (p *Pool) Stats() Stats {
 		st.Letters = p.letters.Stats()
 	}
 	st.Verdicts, st.TablesBarred = p.verdicts.Counts()
+	if p.network != nil {
+		st.WireSent, st.WireReceived = p.network.Wire()
+	}
 	p.countStates(&st)
 	for _, g := range p.glimpses() {
 		st.add(g)

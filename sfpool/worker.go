@@ -93,7 +93,7 @@ func (p *Pool) startWorker(s store) *worker {
 		InitialBackoff: p.cfg.InitialBackoff, MaxBackoff: p.cfg.MaxBackoff,
 		Tables: p.tables, Voice: p.voice, Book: p.verdicts, Widener: p.widener,
 		Conflict: p.cfg.TypeConflict, MaxRejections: p.cfg.MaxFrameRejections,
-		Letters: refusedRows{p}, Lifted: p.lifted,
+		Letters: refusedRows{p}, Lifted: p.lifted, Order: p.cfg.ReplayOrder, Replay: p.replay,
 	})
 	return w
 }

@@ -17,6 +17,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"github.com/questdb-sf/questdb_sf/internal/link"
 	"github.com/questdb-sf/questdb_sf/internal/qwp"
 )
@@ -239,6 +241,44 @@ func TestReplicaThatRefusesWritesIsLeftForAnotherHost(t *testing.T) {
 	r := exchange(t, c, frame(t, simpleRow("a", 1))).Refusal
 	if r == nil || r.Class != link.ServerState || r.HTTPStatus != 421 {
 		t.Fatalf("refusal %v", r)
+	}
+	_ = c.Close()
+	if c := connect(t, l); c.Host() != primary.host() {
+		t.Errorf("bound to %s again", c.Host())
+	}
+}
+
+func TestHostThatCatchesUpIsTriedBeforeOneThatOnlyReads(t *testing.T) {
+	replica, catchup, dead := newServer(t), newServer(t), newServer(t)
+	replica.write, catchup.write = role("REPLICA"), role("PRIMARY_CATCHUP")
+	dead.Close()
+	l := newLink(t, ilpConfig(replica.URL, dead.URL, catchup.URL))
+	for i, want := range []string{replica.host(), catchup.host()} {
+		c := connect(t, l)
+		if o := exchange(t, c, frame(t, simpleRow("a", 1))); o.Refusal == nil || c.Host() != want {
+			t.Fatalf("attempt %d: %v from %s, want %s", i, o.Refusal, c.Host(), want)
+		}
+		_ = c.Close()
+	}
+	catchup.write = status(http.StatusNoContent, "")
+	c := connect(t, l)
+	if o := exchange(t, c, frame(t, simpleRow("a", 1))); o.Refusal != nil || c.Host() != catchup.host() {
+		t.Errorf("%v from %s", o.Refusal, c.Host())
+	}
+}
+
+func TestHostThatIsNotWritableAnyMoreIsLeftForAnother(t *testing.T) {
+	demoted, primary := newServer(t), newServer(t)
+	demoted.upgrade = speakQWP(func(ws *websocket.Conn) {
+		hearMessages(ws, 1)
+		reply(ws, qwp.Response{Status: qwp.StatusNotWritable, Message: "replica"})
+		hear(ws)
+	}, nil)
+	primary.upgrade = speakQWP(hear, nil)
+	l := newLink(t, config(demoted.URL, primary.URL))
+	c := connect(t, l)
+	if o := exchange(t, c, frame(t, simpleRow("a", 1))); o.Refusal == nil || o.Refusal.Class != link.ServerState {
+		t.Fatalf("outcome %+v", o)
 	}
 	_ = c.Close()
 	if c := connect(t, l); c.Host() != primary.host() {

@@ -52,6 +52,7 @@ type Refusal struct {
 	RetryAfter time.Duration
 
 	foreign *NotQuestDBError
+	role    string // what a host that takes no writes calls itself
 }
 
 func (r *Refusal) Error() string {
@@ -105,7 +106,7 @@ func classifyHTTP(host string, status int, h http.Header, coded bool, body []byt
 	if proves204(status, h, coded, body) {
 		return nil
 	}
-	r := &Refusal{Host: host, HTTPStatus: status, RetryAfter: retryAfter(h)}
+	r := &Refusal{Host: host, HTTPStatus: status, RetryAfter: retryAfter(h), role: h.Get("X-QuestDB-Role")}
 	answer, ok := parseAnswer(body)
 	if ok {
 		r.Message, r.Line = OneLine(answer.Message, maxMessage), answer.line()

@@ -59,6 +59,10 @@ type Config struct {
 	// MaxRequestBytes is the uncompressed size at which an ILP request is full;
 	// default 1 MiB. The part that reaches it still goes in.
 	MaxRequestBytes int
+	// RequestDurableAck lets an outcome say only what the server has made durable,
+	// which is more than that it has it. QWP with QuestDB Enterprise only: a host
+	// without it is a *ConnectError, never used with less.
+	RequestDurableAck bool
 	// ClientID names this program to the server, as "questdb_sf/1.0.0".
 	ClientID string
 	// Log hears which transport is in use, once per change; nil means silence.
@@ -73,6 +77,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Transport < Auto || c.Transport > ILP {
 		return fmt.Errorf("%v is unknown: use auto, qwp or ilp", c.Transport)
+	}
+	if c.RequestDurableAck && c.Transport == ILP {
+		return errors.New("request_durable_ack needs QWP, but transport is ilp: use auto or qwp, or switch request_durable_ack off")
 	}
 	if c.Compression < CompressionAuto || c.Compression > CompressionNone {
 		return fmt.Errorf("%v is unknown: use auto, gzip or none", c.Compression)

@@ -42,6 +42,7 @@ func TestValidateRefusesZeroAndNegativeSettings(t *testing.T) {
 		"urls is empty":     func(c *link.Config) { c.URLs = nil },
 		"transport 0":       func(c *link.Config) { c.Transport = 0 },
 		"compression 9":     func(c *link.Config) { c.Compression = 9 },
+		"needs QWP, but tr": func(c *link.Config) { c.Transport, c.RequestDurableAck = link.ILP, true },
 		"must not be negat": func(c *link.Config) { c.RequestTimeout = -1 },
 	} {
 		c := config("http://h")

@@ -47,7 +47,8 @@ type Conn interface {
 }
 
 // Outcome is what the server said to a request. Without Refusal every request
-// up to and including Seq is acked. With Refusal exactly the request Seq is
+// up to and including Seq is acked; where that is nothing new, -1 for none at all,
+// Window has grown. With Refusal exactly the request Seq is
 // refused (-1: the server named none), and on QWP the connection is used up:
 // the server ignores what follows (Add returns ErrReconnect).
 type Outcome struct {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -23,6 +24,7 @@ func (l *Link) connectILP(ctx context.Context, h *host, s secrets) (Conn, error)
 		_ = c.Close()
 		return nil, err
 	}
+	l.enter(c)
 	return c, nil
 }
 
@@ -40,6 +42,7 @@ func (l *Link) settleForILP(ctx context.Context, h *host, s secrets, refused *Co
 		return nil, err
 	}
 	l.rememberILP(h)
+	l.enter(c)
 	return c, nil
 }
 
@@ -49,18 +52,21 @@ func (c *ilpConn) settings(ctx context.Context, within time.Duration) ([]byte, e
 	timeout := &TimeoutError{Host: c.h.host, What: "answer to /settings", After: within}
 	ctx, cancel := context.WithTimeoutCause(ctx, within, timeout)
 	defer cancel()
+	began := time.Now()
 	resp, err := c.roundTrip(ctx, http.MethodGet, "/settings", requestBody{})
 	if err != nil {
 		return nil, &ConnectError{Host: c.h.host, Err: err}
 	}
+	c.slow = tookLong(time.Since(began), c.tcp)
 	defer resp.Body.Close()
 	switch resp.StatusCode {
 	case http.StatusUnauthorized, http.StatusForbidden:
 		return nil, &AuthError{Host: c.h.host, Status: resp.StatusCode}
 	case http.StatusMisdirectedRequest:
 		return nil, roleError(c.h.host, resp.Header)
-	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return nil, &ConnectError{Host: c.h.host, Err: fmt.Errorf("HTTP %d from /settings", resp.StatusCode)}
+	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusTooManyRequests:
+		err := fmt.Errorf("HTTP %d from /settings", resp.StatusCode)
+		return nil, &ConnectError{Host: c.h.host, Err: err, RetryAfter: retryAfter(resp.Header)}
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
@@ -69,6 +75,28 @@ func (c *ilpConn) settings(ctx context.Context, within time.Duration) ([]byte, e
 	c.proof.told(body)
 	return body, nil
 }
+
+// Announce makes the connection one for rows, with a write of none: QuestDB counts
+// those for itself where http.ilp.connection.limit is set, and goes by the first request
+// that is not about settings. It does nothing once rows were written.
+func (c *ilpConn) Announce(ctx context.Context) error {
+	if c.wrote {
+		return nil
+	}
+	refusal, err := c.exchange(ctx, requestBody{open: new(atomic.Int32)})
+	switch {
+	case err != nil:
+		return &ConnectError{Host: c.h.host, Err: err}
+	case refusal != nil:
+		return &ConnectError{Host: c.h.host, Err: refusal, RetryAfter: refusal.RetryAfter}
+	}
+	return nil
+}
+
+// tookLong says whether the first answer of a server took so long that it has little
+// time for us, and it is not the way: a TCP connect takes one round trip, this one,
+// with TLS, four.
+func tookLong(took, tcp time.Duration) bool { return took > 2*time.Second+6*tcp }
 
 // offersQWP reads the answer of /settings. QuestDB 9.3.4 lists its transports in
 // config."ilp.proto.transports" as tcp and http; older versions had the

@@ -12,6 +12,7 @@ import (
 	"os"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/gorilla/websocket"
 )
@@ -34,10 +35,13 @@ func (l *Link) connectQWP(ctx context.Context, h *host, s secrets) (Conn, error)
 	ctx, cancel := context.WithTimeoutCause(ctx, l.cfg.ConnectTimeout, timeout)
 	defer cancel()
 	var reached atomic.Bool
+	var tcp atomic.Int64
+	began := time.Now()
 	d := websocket.Dialer{
 		Proxy: l.cfg.Proxy,
 		NetDialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := l.dialName(ctx, network, addr)
+			tcp.Store(int64(time.Since(began)))
 			reached.Store(err == nil)
 			return conn, err
 		},
@@ -54,11 +58,16 @@ func (l *Link) connectQWP(ctx context.Context, h *host, s secrets) (Conn, error)
 		return nil, upgradeError(h.host, resp, err, reached.Load())
 	}
 	limit, err := checkUpgrade(resp.Header)
+	if err == nil && l.cfg.RequestDurableAck {
+		err = checkDurable(resp.Header)
+	}
 	if err != nil {
 		_ = ws.Close()
 		return nil, &ConnectError{Host: h.host, Err: err}
 	}
-	return l.newQWPConn(h, ws, limit), nil
+	c := l.newQWPConn(h, ws, limit)
+	c.slow = tookLong(time.Since(began), time.Duration(tcp.Load()))
+	return c, nil
 }
 
 func (l *Link) upgradeHeader(s secrets) http.Header {
@@ -66,6 +75,9 @@ func (l *Link) upgradeHeader(s secrets) http.Header {
 		"X-QWP-Max-Version": {"1"},
 		"X-QWP-Client-Id":   {l.cfg.ClientID},
 		"User-Agent":        {l.cfg.ClientID},
+	}
+	if l.cfg.RequestDurableAck {
+		header.Set("X-QWP-Request-Durable-Ack", "true")
 	}
 	if s.authorization != "" {
 		header.Set("Authorization", s.authorization)
@@ -88,7 +100,7 @@ func upgradeError(host string, resp *http.Response, err error, reached bool) err
 		return &ConnectError{Host: host, Err: err}
 	}
 	err = fmt.Errorf("HTTP %d instead of the upgrade to QWP at /write/v4 (QuestDB has it from version 10)", resp.StatusCode)
-	return &ConnectError{Host: host, Err: err, answered: true}
+	return &ConnectError{Host: host, Err: err, RetryAfter: retryAfter(resp.Header), answered: true}
 }
 
 // checkUpgrade reads the headers of a 101: the version has to be ours, and the

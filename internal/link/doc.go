@@ -9,6 +9,10 @@
 //   - ILP over HTTP: POST <prefix>/write carries the rows of several frames as
 //     line protocol, and each request is answered before the next one.
 //
+// With Config.RequestDurableAck the acknowledgements of QWP are those of rows that
+// would survive the loss of the server: an OK is progress, no outcome. There is no
+// settling for less.
+//
 // A [Link] knows the endpoints and which of them was last found well. It makes
 // no attempt to wait or to retry: the sender owns backoff, and decides what a
 // [Refusal] means for the rows. Nothing is acked unless the answer proves that

@@ -111,10 +111,13 @@ const (
 )
 
 // host is an endpoint with what was learned about it. Link.mu guards all but
-// the endpoint.
+// the endpoint and the paces.
 type host struct {
 	endpoint
-	state hostState
+	pace   *pace      // of ILP requests
+	stream *pace      // of what is on its way over QWP
+	conns  []*ilpConn // over which a question may be asked
+	state  hostState
 	// ilpUntil: until then this host is taken to offer no QWP.
 	ilpUntil time.Time
 	// plain: this server does not understand gzip (before QuestDB 9.1.0).
@@ -149,6 +152,14 @@ func (l *Link) mark(h *host, s hostState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	h.state = s
+}
+
+// Avoid says that a host, as Conn.Host names it, is of no use now although
+// connections to it come about: the next round tries the others first.
+func (l *Link) Avoid(host string) {
+	if h := l.named(host); h != nil {
+		l.mark(h, hostTrouble)
+	}
 }
 
 // failed records a failed connect. QWP will be asked for again: an outage is

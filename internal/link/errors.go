@@ -58,6 +58,8 @@ func (e *RoleError) catchingUp() bool { return strings.EqualFold(e.Role, "PRIMAR
 type ConnectError struct {
 	Host string
 	Err  error
+	// RetryAfter is for how long the host asks to be left alone; 0 if it does not.
+	RetryAfter time.Duration
 
 	// answered: the host was reached and did not speak QWP, so that it is worth
 	// asking whether it speaks ILP.
@@ -94,6 +96,9 @@ func (e *LostError) Error() string { return fmt.Sprintf("connection to %s lost: 
 
 // Unwrap returns the reason.
 func (e *LostError) Unwrap() error { return e.Err }
+
+// whatTCP is what a TimeoutError waited for when nobody was reached.
+const whatTCP = "TCP connection"
 
 // TimeoutError says that a host did not answer in time. It is found inside
 // ConnectError and LostError.

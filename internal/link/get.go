@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -46,17 +47,31 @@ func (l *Link) Get(ctx context.Context, host, path string) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
+	if c := l.unused(h); c != nil {
+		defer c.asked()
+		if err := c.Announce(ctx); err != nil {
+			return Answer{}, err
+		}
+		return l.ask(ctx, h, c.client, path, authorization)
+	}
 	client, err := l.gets.transport(l)
 	if err != nil {
 		return Answer{}, err
 	}
+	a, err := l.ask(ctx, h, client, path, authorization)
+	if err != nil {
+		l.gets.forget(client) // its TLS files may have been the reason, and are read anew
+	}
+	return a, err
+}
+
+func (l *Link) ask(ctx context.Context, h *host, client *http.Transport, path, authorization string) (Answer, error) {
 	within := min(getTimeout, l.cfg.RequestTimeout)
 	timeout := &TimeoutError{Host: h.host, What: "answer to a question", After: within}
 	ctx, cancel := context.WithTimeoutCause(ctx, within, timeout)
 	defer cancel()
 	a, err := l.get(ctx, client, h, path, authorization)
 	if err != nil {
-		l.gets.forget(client) // its TLS files may have been the reason, and are read anew
 		return Answer{}, &ConnectError{Host: h.host, Err: explainTLS(h, causeOr(ctx, err), time.Now())}
 	}
 	return a, nil
@@ -80,6 +95,41 @@ func (l *Link) get(ctx context.Context, client *http.Transport, h *host, path, a
 		err = fmt.Errorf("the answer is larger than %d bytes", maxGet)
 	}
 	return Answer{resp.StatusCode, l.mask(h, body, authorization)}, err
+}
+
+// unused returns a connection of rows to a host over which a question can be asked
+// now, and which is locked for that: QuestDB takes few connections, and one is enough
+// for a box. Nil where there is none.
+func (l *Link) unused(h *host) *ilpConn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range h.conns {
+		if c.Alive() && c.busy.TryLock() {
+			return c
+		}
+	}
+	return nil
+}
+
+// asked ends a question. A connection that was closed meanwhile is left to nobody.
+func (c *ilpConn) asked() {
+	c.busy.Unlock()
+	if !c.Alive() {
+		c.client.CloseIdleConnections()
+	}
+}
+
+// enter lets questions go over a connection, until leave.
+func (l *Link) enter(c *ilpConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.h.conns = append(c.h.conns, c)
+}
+
+func (l *Link) leave(c *ilpConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c.h.conns = slices.DeleteFunc(c.h.conns, func(o *ilpConn) bool { return o == c })
 }
 
 // CloseIdle closes the connection that a Get left open for the next one, which

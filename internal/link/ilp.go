@@ -17,10 +17,14 @@ import (
 	"github.com/questdb-sf/questdb_sf/internal/qwp"
 )
 
-// hardCapFactor times MaxRequestBytes is what one part may grow to as line
-// protocol before it has to be split. Frames are columnar and can be many times
-// smaller than their text.
-const hardCapFactor = 4
+// The size of a request times hardCapFactor is what one part may grow to as line
+// protocol before it has to be split: frames are columnar and can be many times
+// smaller than their text. On a link that is too narrow for MaxRequestBytes it is
+// narrowCapFactor.
+const (
+	hardCapFactor   = 4
+	narrowCapFactor = 2
+)
 
 // ilpConn sends rows as line protocol over HTTP. It is a connection in the
 // sense of Conn: over HTTP/1.1 with one keep-alive TCP connection, which
@@ -42,6 +46,12 @@ type ilpConn struct {
 	outcomes chan Outcome
 	ending   *ending
 
+	// busy is held for a request and its answer: of rows, or of a Link.Get.
+	busy  sync.Mutex
+	wrote bool          // a write was answered
+	tcp   time.Duration // which the last TCP connect took
+	slow  bool          // the server let us wait for its first answer
+
 	// mu guards abort, which ends the request on its way, if there is one.
 	mu    sync.Mutex
 	abort context.CancelFunc
@@ -56,8 +66,8 @@ func (l *Link) newILPConn(h *host, s secrets) *ilpConn {
 		outcomes: make(chan Outcome, 1),
 		ending:   newEnding(),
 	}
-	c.enc.limit = l.cfg.MaxRequestBytes
 	c.client = l.newTransport(s.tls)
+	c.client.DialContext = c.dial
 	c.client.WriteBufferSize = 64 << 10
 	return c
 }
@@ -85,7 +95,7 @@ func (l *Link) identify(req *http.Request, authorization string) {
 
 // dial is Config.Dial within ConnectTimeout.
 func (l *Link) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	timeout := &TimeoutError{Host: addr, What: "TCP connection", After: l.cfg.ConnectTimeout}
+	timeout := &TimeoutError{Host: addr, What: whatTCP, After: l.cfg.ConnectTimeout}
 	ctx, cancel := context.WithTimeoutCause(ctx, l.cfg.ConnectTimeout, timeout)
 	defer cancel()
 	conn, err := l.dialName(ctx, network, addr)
@@ -94,6 +104,20 @@ func (l *Link) dial(ctx context.Context, network, addr string) (net.Conn, error)
 	}
 	return conn, nil
 }
+
+// dial notes how far away the host is.
+func (c *ilpConn) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	began := time.Now()
+	conn, err := c.link.dial(ctx, network, addr)
+	c.tcp = time.Since(began)
+	return conn, err
+}
+
+// Alive says that nothing has ended the connection yet.
+func (c *ilpConn) Alive() bool { return c.ending.cause() == nil }
+
+// Crowded says that the server had little time for us when we came.
+func (c *ilpConn) Crowded() bool { return c.slow }
 
 func (c *ilpConn) Transport() Transport { return ILP }
 func (c *ilpConn) Host() string         { return c.h.host }
@@ -107,6 +131,9 @@ func (c *ilpConn) AddWith(v *qwp.View, p qwp.Part, more qwp.AddLong) error {
 	}
 	if c.enc.lines == 0 && c.auto && !c.link.knownILP(c.h) {
 		return ErrReconnect
+	}
+	if c.enc.lines == 0 {
+		c.enc.resize(c.h.pace.bytes(), c.link.cfg.MaxRequestBytes)
 	}
 	err := c.enc.add(v, p, more)
 	if tooLarge, ok := err.(*TooLargeError); ok {
@@ -145,20 +172,36 @@ func (c *ilpConn) Send(ctx context.Context) (int64, error) {
 // write does one request and says what came of it. An error means that nobody
 // knows.
 func (c *ilpConn) write(ctx context.Context) (*Refusal, error) {
+	c.busy.Lock()
+	defer c.busy.Unlock()
 	zipped := c.link.wantsGzip(c.h)
+	began := time.Now()
 	refusal, err := c.post(ctx, zipped)
 	if zipped && refusal != nil && refusal.HTTPStatus == http.StatusUnsupportedMediaType {
 		// QuestDB before 9.1.0 has no gzip and says so before it reads a line.
 		c.link.setPlain(c.h)
 		refusal, err = c.post(ctx, false)
 	}
+	took := time.Since(began)
 	if err == nil && refusal == nil {
 		refusal, err = c.prove(ctx)
 	}
-	if err == nil {
-		c.judge(refusal)
-	}
+	c.note(refusal, err, took)
 	return refusal, err
+}
+
+// note keeps what the outcome of a write says of the host. A request that was given
+// up, or cut off, says that it was too large only if it had the time it should take.
+func (c *ilpConn) note(refusal *Refusal, err error, took time.Duration) {
+	switch {
+	case err == nil:
+		c.judge(refusal)
+		if refusal == nil {
+			c.h.pace.took(len(c.enc.buf), took)
+		}
+	case took >= requestTime:
+		c.h.pace.failed(len(c.enc.buf))
+	}
 }
 
 // judge keeps what an answer says of the host for the next round.
@@ -167,7 +210,7 @@ func (c *ilpConn) judge(r *Refusal) {
 	case r == nil:
 		c.link.mark(c.h, hostHealthy)
 	case r.HTTPStatus == http.StatusMisdirectedRequest:
-		c.link.mark(c.h, hostReadOnly)
+		c.link.mark(c.h, stateAfter(&RoleError{Host: c.h.host, Role: r.role}))
 	case r.HTTPStatus == http.StatusUnauthorized, r.HTTPStatus == http.StatusForbidden:
 		// The same credentials would meet the same answer elsewhere.
 	case r.HTTPStatus >= 500, r.foreign != nil:
@@ -180,19 +223,26 @@ func (c *ilpConn) post(ctx context.Context, zipped bool) (*Refusal, error) {
 	if err != nil {
 		return nil, err
 	}
-	within := c.link.cfg.timeout(len(body.bytes))
-	timeout := &TimeoutError{Host: c.h.host, What: "answer to a write", After: within}
-	ctx, cancel := context.WithTimeoutCause(ctx, within, timeout)
-	defer cancel()
-	resp, err := c.roundTrip(ctx, http.MethodPost, "/write?precision=n", body)
+	refusal, err := c.exchange(ctx, body)
 	if body.open.Load() != 0 {
 		// net/http still reads the body of a request that is over: leave the
 		// buffers to it.
 		c.enc.buf, c.zbuf = bytes.Clone(c.enc.buf), bytes.Buffer{}
 	}
+	return refusal, err
+}
+
+// exchange does one write and reads the answer.
+func (c *ilpConn) exchange(ctx context.Context, body requestBody) (*Refusal, error) {
+	within := c.link.cfg.timeout(len(body.bytes))
+	timeout := &TimeoutError{Host: c.h.host, What: "answer to a write", After: within}
+	ctx, cancel := context.WithTimeoutCause(ctx, within, timeout)
+	defer cancel()
+	resp, err := c.roundTrip(ctx, http.MethodPost, "/write?precision=n", body)
 	if err != nil {
 		return nil, err
 	}
+	c.wrote = true
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
@@ -268,6 +318,7 @@ func (c *ilpConn) Close() error {
 	}
 	c.mu.Unlock()
 	c.client.CloseIdleConnections()
+	c.link.leave(c)
 	return nil
 }
 
@@ -329,6 +380,9 @@ func (c *ilpConn) setHeaders(req *http.Request, body requestBody) {
 	req.Header.Set("Content-Type", "text/plain; charset=utf-8")
 	if body.zipped {
 		req.Header.Set("Content-Encoding", "gzip")
+	}
+	if len(body.bytes) == 0 {
+		return
 	}
 	req.Body, _ = body.reader()
 	req.GetBody = body.reader

@@ -21,14 +21,24 @@ import (
 // overrides precision= and so needs no conversion that could overflow.
 type encoder struct {
 	limit int // bytes at which a request is full
+	hard  int // bytes at which a part has to be split
 
 	buf   []byte
 	lines int
 	row   qwp.Row
 }
 
+// resize sets how large requests are to be; most is what they are on a good link.
+func (e *encoder) resize(limit, most int) {
+	factor := narrowCapFactor
+	if limit >= most {
+		factor = hardCapFactor
+	}
+	e.limit, e.hard = limit, factor*limit
+}
+
 func (e *encoder) reset() {
-	if cap(e.buf) > (hardCapFactor+1)*e.limit {
+	if cap(e.buf) > e.hard+hardCapFactor*e.limit {
 		e.buf = nil // one huge row must not stay in memory for ever
 	}
 	e.buf, e.lines = e.buf[:0], 0
@@ -84,8 +94,8 @@ func (e *encoder) addRows(t *qwp.Table, p qwp.Part, more qwp.AddLong) error {
 		}
 		e.lines++
 		r++
-		if size := len(e.buf); size > hardCapFactor*e.limit && (e.lines > 1 || r < p.Last) {
-			return &TooLargeError{Size: size, Limit: hardCapFactor * e.limit}
+		if size := len(e.buf); size > e.hard && (e.lines > 1 || r < p.Last) {
+			return &TooLargeError{Size: size, Limit: e.hard}
 		}
 	}
 	return nil

@@ -24,6 +24,7 @@ const (
 type Link struct {
 	cfg       Config
 	gets      gets
+	wire      wire
 	addresses addresses
 
 	// mu guards the state of the hosts. Nothing blocks while it is held.
@@ -42,8 +43,11 @@ func New(c Config) (*Link, error) {
 	}
 	c.setDefaults()
 	l := &Link{cfg: c}
+	l.cfg.Dial = l.wire.count(c.Dial)
 	for _, e := range list {
-		l.hosts = append(l.hosts, &host{endpoint: e, state: hostUnknown})
+		l.hosts = append(l.hosts, &host{
+			endpoint: e, state: hostUnknown, pace: newPace(c.MaxRequestBytes), stream: newPace(qwpWindow * defaultMaxBatch),
+		})
 	}
 	return l, nil
 }
@@ -135,6 +139,10 @@ func (l *Link) anySecure() bool {
 func (l *Link) connectHost(ctx context.Context, h *host, s secrets) (Conn, error) {
 	if l.cfg.Transport == ILP {
 		return l.connectILP(ctx, h, s)
+	}
+	if l.cfg.RequestDurableAck {
+		c, err := l.connectQWP(ctx, h, s)
+		return c, needsQWP(err)
 	}
 	auto := l.cfg.Transport == Auto && !h.ws
 	if auto && l.knownILP(h) {

@@ -35,6 +35,7 @@ type qwpConn struct {
 	h     *host
 	ws    *websocket.Conn
 	limit int // largest message in bytes
+	slow  bool
 
 	dict  qwp.ConnDict
 	msg   []byte
@@ -44,6 +45,7 @@ type qwpConn struct {
 	ending   *ending
 	flight   flight
 	timer    *time.Timer // runs flight's watch while answers are due
+	durable  *durability // nil: an OK is all that is asked for
 }
 
 func (l *Link) newQWPConn(h *host, ws *websocket.Conn, limit int) *qwpConn {
@@ -57,6 +59,11 @@ func (l *Link) newQWPConn(h *host, ws *websocket.Conn, limit int) *qwpConn {
 	}
 	c.timer = time.AfterFunc(time.Hour, c.watch)
 	c.timer.Stop()
+	if l.cfg.RequestDurableAck {
+		c.durable = newDurability()
+		c.durable.timer = time.AfterFunc(time.Hour, c.keepAlive)
+		c.durable.timer.Stop()
+	}
 	ws.SetReadLimit(maxResponse)
 	ping := ws.PingHandler()
 	ws.SetPingHandler(func(data string) error {
@@ -65,6 +72,7 @@ func (l *Link) newQWPConn(h *host, ws *websocket.Conn, limit int) *qwpConn {
 	})
 	ws.SetPongHandler(func(string) error {
 		c.flight.heard(time.Now())
+		c.release(false)
 		return nil
 	})
 	go c.read()
@@ -73,7 +81,30 @@ func (l *Link) newQWPConn(h *host, ws *websocket.Conn, limit int) *qwpConn {
 
 func (c *qwpConn) Transport() Transport { return QWP }
 func (c *qwpConn) Host() string         { return c.h.host }
-func (c *qwpConn) Window() int          { return qwpWindow }
+
+// Window is qwpWindow, unless as many bytes are unanswered as the link takes in
+// requestTime: then it is what is unanswered.
+func (c *qwpConn) Window() int {
+	if c.durable != nil {
+		return c.durableWindow()
+	}
+	if messages, busy := c.busy(); busy {
+		return messages
+	}
+	return qwpWindow
+}
+
+// busy says whether the link has enough to do for now.
+func (c *qwpConn) busy() (messages int, _ bool) {
+	messages, bytes := c.flight.due()
+	return messages, messages > 0 && bytes >= c.h.stream.bytes()
+}
+
+// Alive says that nothing has ended the connection yet.
+func (c *qwpConn) Alive() bool { return c.ending.cause() == nil }
+
+// Crowded says that the server had little time for us when we came.
+func (c *qwpConn) Crowded() bool { return c.slow }
 
 func (c *qwpConn) Add(v *qwp.View, p qwp.Part) error { return c.AddWith(v, p, nil) }
 
@@ -83,16 +114,28 @@ func (c *qwpConn) AddWith(v *qwp.View, p qwp.Part, more qwp.AddLong) error {
 		return c.ending.err
 	case c.built:
 		return ErrRequestFull // one message per request
+	case c.durable != nil && c.durable.full():
+		return ErrReconnect
 	case c.flight.isRefused() || c.dict.Len() >= maxDictStrings || c.dict.TextBytes() >= maxDictBytes:
 		return ErrReconnect
 	}
 	c.msg = c.dict.AppendMessageWith(c.msg[:0], v, p, more)
-	if size := len(c.msg); size > c.limit {
+	if limit, tooLarge := c.outgrown(v.PartRows(p)); tooLarge {
 		c.dict.Rollback()
-		return &TooLargeError{Host: c.h.host, Size: size, Limit: c.limit}
+		return &TooLargeError{Host: c.h.host, Size: len(c.msg), Limit: limit}
 	}
 	c.built = true
 	return nil
+}
+
+// outgrown says whether the message is larger than the server takes, or than the link
+// takes in good time; a single row goes out as it is.
+func (c *qwpConn) outgrown(rows int) (limit int, tooLarge bool) {
+	if len(c.msg) > c.limit {
+		return c.limit, true
+	}
+	limit = narrowCapFactor * c.h.stream.bytes()
+	return limit, rows > 1 && len(c.msg) > limit
 }
 
 func (c *qwpConn) Send(ctx context.Context) (int64, error) {
@@ -107,6 +150,9 @@ func (c *qwpConn) Send(ctx context.Context) (int64, error) {
 	}
 	c.built = false
 	c.dict.Commit()
+	if c.durable != nil {
+		c.durable.launched(len(c.msg))
+	}
 	seq, first := c.flight.launch(len(c.msg), time.Now())
 	if first {
 		c.timer.Reset(c.pingInterval())
@@ -154,7 +200,7 @@ func (c *qwpConn) Recv(ctx context.Context) (Outcome, error) {
 // answered; the caller replays it.
 func (c *qwpConn) Close() error {
 	if c.ending.end(ErrClosed) {
-		c.timer.Stop()
+		c.stopTimers()
 		bye := websocket.FormatCloseMessage(websocket.CloseNormalClosure, "")
 		_ = c.ws.WriteControl(websocket.CloseMessage, bye, time.Now().Add(closeGrace))
 		_ = c.ws.Close()
@@ -168,11 +214,25 @@ func (c *qwpConn) Close() error {
 // fail ends the connection at once, and the host is not the first choice of the
 // next round.
 func (c *qwpConn) fail(err error) {
-	if c.ending.end(err) {
-		c.timer.Stop()
+	if c.abandon(err) {
 		c.link.lost(c.h)
 		c.link.addresses.silent(c.h.host, err)
+	}
+}
+
+// abandon ends the connection at once for a reason that is not the host's.
+func (c *qwpConn) abandon(err error) (first bool) {
+	if first = c.ending.end(err); first {
+		c.stopTimers()
 		_ = c.ws.Close()
+	}
+	return first
+}
+
+func (c *qwpConn) stopTimers() {
+	c.timer.Stop()
+	if c.durable != nil {
+		c.durable.timer.Stop()
 	}
 }
 
@@ -181,6 +241,7 @@ func (c *qwpConn) read() {
 	for {
 		kind, data, err := c.ws.ReadMessage()
 		if err != nil {
+			c.release(true)
 			c.fail(c.readError(err))
 			return
 		}
@@ -196,6 +257,7 @@ func (c *qwpConn) read() {
 		if ok && !c.deliver(o) {
 			return
 		}
+		c.release(false)
 	}
 }
 
@@ -218,27 +280,35 @@ func (c *qwpConn) readError(err error) error {
 	return &ClosedError{Host: c.h.host, Code: closed.Code, Text: OneLine(closed.Text, maxMessage), Orderly: orderly}
 }
 
-// outcome reads a response. ok is false for responses that settle nothing: acks
-// of what is acked, and durable acks, which are not asked for.
+// outcome reads a response. ok is false for responses that settle nothing, or
+// nothing yet: acks of what is acked, of what is not durable, and refusals that are
+// held.
 func (c *qwpConn) outcome(data []byte) (o Outcome, ok bool, err error) {
 	r, err := qwp.ParseResponse(data)
-	if err != nil || r.Status == qwp.StatusDurableAck {
+	if err != nil {
 		return Outcome{}, false, err
 	}
+	if r.Status == qwp.StatusDurableAck {
+		return c.durableAck(&r)
+	}
 	refused := r.Status != qwp.StatusOK
-	fresh, sent := c.flight.answered(r.Sequence, refused, time.Now())
+	fresh, sent := c.flight.answered(r.Sequence, refused, time.Now(), c.h.stream)
 	if r.Sequence < -1 || r.Sequence >= sent {
 		return Outcome{}, false, fmt.Errorf("%v for message %d, but %d were sent", r.Status, r.Sequence, sent)
 	}
 	if !refused {
-		return Outcome{Seq: r.Sequence}, fresh, nil
+		return c.acked(&r, fresh)
 	}
-	return Outcome{Seq: r.Sequence, Refusal: &Refusal{
+	if r.Status == qwp.StatusNotWritable {
+		c.link.mark(c.h, hostReadOnly) // another host may be the primary now
+	}
+	o = Outcome{Seq: r.Sequence, Refusal: &Refusal{
 		Host:    c.h.host,
 		Status:  r.Status,
 		Class:   classifyQWP(r.Status),
 		Message: OneLine(r.Message, maxMessage),
-	}}, true, nil
+	}}
+	return o, !c.hold(o), nil
 }
 
 // flight is what is known of the messages on their way. The sequence number is
@@ -246,23 +316,32 @@ func (c *qwpConn) outcome(data []byte) (o Outcome, ok bool, err error) {
 // write call.
 type flight struct {
 	mu       sync.Mutex
-	sent     int64 // messages sent, or being sent
-	acked    int64 // messages acked
-	sizes    []int // bytes of the messages in between, oldest first
+	sent     int64     // messages sent, or being sent
+	acked    int64     // messages acked
+	open     []message // those in between, oldest first
+	bytes    int       // of those
 	refused  bool
 	lastIn   time.Time // when anything last arrived, or the wait began
 	progress time.Time // when an answer last arrived, or the wait began
+}
+
+// message is one on its way: its size, and how much was on its way with it when it
+// was sent, in bytes.
+type message struct {
+	size, queued int
+	at           time.Time
 }
 
 // launch numbers a message; first says that nothing was on its way before.
 func (f *flight) launch(size int, now time.Time) (seq int64, first bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	first = len(f.sizes) == 0
+	first = len(f.open) == 0
 	if first {
 		f.lastIn, f.progress = now, now
 	}
-	f.sizes = append(f.sizes, size)
+	f.bytes += size
+	f.open = append(f.open, message{size, f.bytes, now})
 	f.sent++
 	return f.sent - 1, first
 }
@@ -274,8 +353,9 @@ func (f *flight) heard(now time.Time) {
 	f.lastIn = now
 }
 
-// answered applies a response. fresh says that it acks something new.
-func (f *flight) answered(seq int64, refused bool, now time.Time) (fresh bool, sent int64) {
+// answered applies a response, and tells the pace how long it took. fresh says that it
+// acks something new.
+func (f *flight) answered(seq int64, refused bool, now time.Time, p *pace) (fresh bool, sent int64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if refused {
@@ -285,7 +365,13 @@ func (f *flight) answered(seq int64, refused bool, now time.Time) (fresh bool, s
 	if seq < f.acked || seq >= f.sent {
 		return false, f.sent
 	}
-	f.sizes = f.sizes[:copy(f.sizes, f.sizes[seq+1-f.acked:])]
+	n := int(seq + 1 - f.acked)
+	last := f.open[n-1]
+	p.took(last.queued, now.Sub(last.at))
+	for _, m := range f.open[:n] {
+		f.bytes -= m.size
+	}
+	f.open = f.open[:copy(f.open, f.open[n:])]
 	f.acked, f.progress = seq+1, now
 	return true, f.sent
 }
@@ -296,13 +382,17 @@ func (f *flight) isRefused() bool {
 	return f.refused
 }
 
+// due counts what is unanswered.
+func (f *flight) due() (messages, bytes int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.open), f.bytes
+}
+
 // waiting returns how long nothing arrived and how long nothing was answered,
 // and the bytes in flight; due is false when no answer is expected.
 func (f *flight) waiting(now time.Time) (silent, stalled time.Duration, bytes int, due bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for _, n := range f.sizes {
-		bytes += n
-	}
-	return now.Sub(f.lastIn), now.Sub(f.progress), bytes, len(f.sizes) > 0 && !f.refused
+	return now.Sub(f.lastIn), now.Sub(f.progress), f.bytes, len(f.open) > 0 && !f.refused
 }

@@ -241,7 +241,9 @@ func TestDictionaryIsBoundedByStringsAndBytes(t *testing.T) {
 			return []*qwp.Row{simpleRow(fmt.Sprint(round)+strings.Repeat("x", 3<<20), 1)}
 		},
 	} {
-		c := connect(t, newLink(t, qwpServer(t, ackAll, map[string]string{"X-Qwp-Max-Batch-Size": "9000000"})))
+		l := newLink(t, qwpServer(t, ackAll, map[string]string{"X-Qwp-Max-Batch-Size": "9000000"}))
+		link.Widen(l)
+		c := connect(t, l)
 		rounds := 0
 		for ; ; rounds++ {
 			err := c.Add(frame(t, next(rounds)...), qwp.WholeMessage)

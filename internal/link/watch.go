@@ -30,6 +30,7 @@ func (c *qwpConn) watch() {
 	allowed := c.link.cfg.timeout(bytes)
 	switch {
 	case silent >= allowed:
+		c.h.stream.failed(bytes)
 		c.fail(c.silence("sign of life", silent))
 		return
 	case stalled >= stallFactor*allowed:

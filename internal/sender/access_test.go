@@ -27,7 +27,8 @@ func TestOnlyRefusedCredentialsAreTriedSlowly(t *testing.T) {
 		{&link.RoleError{Host: "h"}, 0},
 		{errors.New("connection refused"), 0},
 	} {
-		if got := slowly(c.err); got != c.want {
+		s := &Sender{cfg: Config{MaxBackoff: time.Minute}}
+		if got := s.slowly(c.err); got != c.want {
 			t.Errorf("%v: %s, want %s", c.err, got, c.want)
 		}
 	}

@@ -74,7 +74,7 @@ const lingerTime = time.Second
 // close ends the connection and the receiver. Answers that were handed over but
 // not looked at still count; a refusal among them is returned.
 func (f *flight) close(ctx context.Context) (refusal error) {
-	_ = f.conn.Close()
+	defer f.handOn()()
 	for a := range f.answers {
 		if err := f.take(ctx, a); err != nil && a.outcome.Refusal != nil {
 			refusal = err
@@ -96,8 +96,15 @@ func (f *flight) take(ctx context.Context, a answer) error {
 	}
 	requests, units := 0, 0
 	for requests < len(f.fifo) && f.fifo[requests].seq <= a.outcome.Seq {
-		units += f.fifo[requests].units
+		r := &f.fifo[requests]
+		if r.old {
+			f.s.cfg.Replay.acked(r.rows, time.Since(r.at))
+		}
+		units += r.units
 		requests++
+	}
+	if requests == 0 {
+		return nil // there is only more room
 	}
 	if err := f.confirm(ctx, requests == len(f.fifo)); err != nil {
 		return err

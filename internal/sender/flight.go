@@ -32,13 +32,17 @@ type request struct {
 	seq      int64
 	units    int
 	deferred bool
+	old      bool // of a backlog
+	rows     int
+	at       time.Time
 }
 
 // flight is one connection with what is on its way over it.
 type flight struct {
-	s      *Sender
-	conn   link.Conn
-	cursor *slot.Cursor
+	s     *Sender
+	conn  link.Conn
+	lanes *lanes
+	turn  turn // of which others have theirs later; nil where the connection is not shared
 
 	replies replies
 	hasher  rowid.Hasher
@@ -80,19 +84,28 @@ type flight struct {
 	begun    bool   // a part of the frame in view was added, and not all
 	single   []byte // a frame of a group that is sent as if it were none
 	recycle  <-chan struct{}
+	idle     *time.Timer // runs while nothing is on its way
+	ready    *time.Timer // runs while the backlog has to wait
 	made     time.Time
-	anew     bool // it was made to know what has become of tables, and has not come to that
-	again    bool // another walk is due, once all is answered
-	blocked  bool // nothing behind this point goes out in this walk
-	leaving  bool // the connection takes no frame behind this one
-	keysCame bool // to a table whose rows went without ids: nothing more is settled
-	retiring bool // it takes no more; it ends with its last answer
-	void     bool // something was refused: the answers that follow count no more
+	began    time.Time // of the turn
+	yields   bool      // the connection is handed on
+	cut      bool      // the request ends here, and more follows
+	paused   bool      // only a backlog is left, and has to wait
+	old      bool      // the request that is being built is of a backlog
+	day      int64     // of its rows then
+	anew     bool      // it was made to know what has become of tables, and has not come to that
+	again    bool      // another walk is due, once all is answered
+	blocked  bool      // nothing behind this point goes out in this walk
+	leaving  bool      // the connection takes no frame behind this one
+	keysCame bool      // to a table whose rows went without ids: nothing more is settled
+	retiring bool      // it takes no more; it ends with its last answer
+	void     bool      // something was refused: the answers that follow count no more
 }
 
-func newFlight(s *Sender, conn link.Conn, cursor *slot.Cursor, recycle <-chan struct{}) *flight {
+func newFlight(s *Sender, conn link.Conn, lanes *lanes, recycle <-chan struct{}) *flight {
+	now := time.Now()
 	f := &flight{
-		s: s, conn: conn, cursor: cursor, recycle: recycle, made: time.Now(), anew: s.renew,
+		s: s, conn: conn, lanes: lanes, recycle: recycle, made: now, began: now, anew: s.renew,
 		unmade: map[string]struct{}{}, answers: make(chan answer, conn.Window()+1),
 	}
 	s.renew = false
@@ -100,7 +113,11 @@ func newFlight(s *Sender, conn link.Conn, cursor *slot.Cursor, recycle <-chan st
 	if s.since.IsZero() {
 		f.replies.since = time.Now()
 	}
+	if l, ok := s.cfg.Link.(interface{ Avoid(host string) }); ok {
+		f.replies.avoid = func() { l.Avoid(conn.Host()) }
+	}
 	f.more = f.rowIDs
+	f.share()
 	return f
 }
 
@@ -120,15 +137,15 @@ func (f *flight) serve(ctx context.Context) error {
 	for {
 		changed := f.s.cfg.Slot.Changed()
 		f.heedRecycle()
+		f.heedOthers()
 		if err := f.fill(ctx); err != nil {
 			return f.linger(ctx, err)
 		}
 		f.s.showHeld()
 		if len(f.units) == 0 {
-			if err := f.s.nothingElse(); err != nil {
+			if err := f.rest(changed); err != nil {
 				return err
 			}
-			f.s.atRest(changed, f.blocked)
 		}
 		select {
 		case a, ok := <-f.answers:
@@ -147,10 +164,29 @@ func (f *flight) serve(ctx context.Context) error {
 				return err
 			}
 		case <-f.recycle: // heeded above, whatever else there is to do
+		case <-f.wanted():
+		case <-f.backlogReady():
+		case <-f.unused():
+			return errTurnOver
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
+}
+
+// rest is told that nothing is on its way.
+func (f *flight) rest(changed <-chan struct{}) error {
+	if !f.paused {
+		if err := f.s.nothingElse(); err != nil {
+			return err
+		}
+		f.s.atRest(changed, f.blocked)
+	}
+	if f.isWanted() {
+		f.yields = true
+		return errTurnOver
+	}
+	return nil
 }
 
 func (f *flight) heedRecycle() {
@@ -196,6 +232,9 @@ func (f *flight) room() bool {
 		return false
 	}
 	f.solo = false
+	if f.holdsUp() {
+		return false
+	}
 	return len(f.fifo) < f.conn.Window() || f.inGroup()
 }
 
@@ -211,6 +250,9 @@ func (f *flight) due() bool {
 // a connection that is left, or before another walk, the last one ends with the
 // frame.
 func (f *flight) build(ctx context.Context) (more bool, err error) {
+	if f.paused = f.giveWay(); f.paused {
+		return false, nil
+	}
 	if err := f.prepare(ctx); err != nil {
 		return false, err
 	}
@@ -220,10 +262,10 @@ func (f *flight) build(ctx context.Context) (more bool, err error) {
 				return true, nil
 			}
 			if err := f.load(ctx); err != nil || len(f.parts) == 0 {
-				return false, err
+				return f.cut, err
 			}
 		}
-		if f.parts[0].alone && f.filled {
+		if f.filled && (f.parts[0].alone || f.otherDay()) {
 			return true, nil // after what stands before it
 		}
 		switch err := f.add(); {
@@ -264,6 +306,7 @@ func (f *flight) add() error {
 	}
 	err := f.conn.AddWith(&f.view, p.Part, more)
 	if err == nil {
+		f.belong()
 		f.filled, f.deferred = true, f.view.DeferCommit() && f.conn.Transport() == link.QWP
 	}
 	return err
@@ -282,14 +325,14 @@ func isUnsupported(err error) bool {
 // load takes the next frame from the slot of which anything may go out. It leaves
 // no parts when there is none.
 func (f *flight) load(ctx context.Context) error {
+	f.cut, f.paused = false, false
 	for !f.blocked && len(f.parts) == 0 {
-		e, ok, err := f.cursor.Next()
+		e, came, err := f.lanes.frame(f.filled, len(f.units) == 0)
 		if err != nil {
 			return &localError{doing: "read", err: err}
 		}
-		if !ok {
-			f.s.parking.end()
-			f.anew = false
+		if came != frameCame {
+			f.noFrame(came)
 			return nil
 		}
 		if err := f.parse(e); err != nil {
@@ -298,7 +341,7 @@ func (f *flight) load(ctx context.Context) error {
 			}
 			continue
 		}
-		f.fsn = e.FSN
+		f.fsn, f.s.parking.ahead = e.FSN, f.lanes.inLive
 		if err := f.enter(ctx); err != nil {
 			return err
 		}
@@ -355,8 +398,12 @@ func (f *flight) added() (full bool) {
 }
 
 func (f *flight) send(ctx context.Context) error {
-	r, filled := request{units: len(f.units) - f.sent, deferred: f.deferred}, f.filled
+	r, filled := request{units: len(f.units) - f.sent, deferred: f.deferred, old: f.old, at: time.Now()}, f.filled
+	for i := range f.units[f.sent:] {
+		r.rows += f.units[f.sent+i].n
+	}
 	f.filled, f.deferred = false, false
+	f.lanes.count(r.rows)
 	if !filled { // nothing goes out, and behind nothing: the window of ILP is one request
 		f.settle(r.units)
 		return nil

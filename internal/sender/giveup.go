@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -146,7 +147,7 @@ func (f *flight) hear(w *wish) error {
 
 // holds says whether a frame up to last is on its way or in hand.
 func (f *flight) holds(last slot.FSN) bool {
-	return len(f.parts) > 0 && f.fsn <= last || len(f.units) > 0 && f.units[0].fsn <= last
+	return len(f.parts) > 0 && f.fsn <= last || slices.ContainsFunc(f.units, func(u unit) bool { return u.fsn <= last })
 }
 
 // cutShort tells what the end of a connection means that was given up: nothing, as

@@ -119,8 +119,11 @@ func forwardWith(t testing.TB, cfg sender.Config, url string, transport link.Tra
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.Link, cfg.Rand = l, func() float64 { return 1 }
+	cfg.Rand = func() float64 { return 1 }
 	cfg.InitialBackoff, cfg.MaxBackoff = time.Millisecond, 20*time.Millisecond
+	cfg.Link = link.NewBudget(link.BudgetConfig{
+		Connect: l.Connect, Max: 1, Idle: time.Minute, InitialBackoff: cfg.InitialBackoff, MaxBackoff: cfg.MaxBackoff, Rand: cfg.Rand,
+	})
 	loop := sender.Start(cfg)
 	t.Cleanup(loop.Stop)
 	return loop

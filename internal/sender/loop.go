@@ -18,18 +18,18 @@ import (
 // wait a while, again.
 func (s *Sender) run(ctx context.Context) {
 	defer close(s.done)
-	cursor := s.cfg.Slot.NewCursor()
-	defer cursor.Close()
+	lanes := newLanes(s.cfg.Slot, s.cfg.Order, s.cfg.Replay)
+	defer lanes.close()
 	defer s.parking.disarm()
 	wait := backoff{initial: s.cfg.InitialBackoff, max: s.cfg.MaxBackoff, rand: s.cfg.Rand}
-	for s.awaitFrames(ctx) {
+	for s.awaitFrames(ctx, lanes) {
 		over := s.cfg.Voice.outageOver()
-		progressed, err := s.session(ctx, cursor)
+		progressed, err := s.session(ctx, lanes)
 		if ctx.Err() != nil {
 			return
 		}
 		if !s.walked {
-			cursor.Rewind()
+			lanes.rewind()
 		}
 		if progressed {
 			wait.reset()
@@ -41,18 +41,22 @@ func (s *Sender) run(ctx context.Context) {
 		if Stuck(err) {
 			over = nil
 		}
-		if !sleep(ctx, max(wait.next(), min(slowly(err), s.cfg.MaxBackoff)), over) {
+		if isBroken(err) {
+			wait.spread()
+		}
+		if !sleep(ctx, max(wait.next(), s.slowly(err)), over) {
 			return
 		}
 	}
 }
 
 // awaitFrames waits, without a connection, until something may be sent.
-func (s *Sender) awaitFrames(ctx context.Context) bool {
+func (s *Sender) awaitFrames(ctx context.Context, lanes *lanes) bool {
 	for ctx.Err() == nil {
 		changed := s.cfg.Slot.Changed()
 		pending := s.cfg.Slot.Stats().PendingFrames > 0
-		switch {
+		var ready <-chan time.Time
+		switch wait := lanes.waits(); {
 		case !pending:
 			s.parking.clear()
 			clear(s.suspects)
@@ -61,11 +65,14 @@ func (s *Sender) awaitFrames(ctx context.Context) bool {
 		case s.resting:
 			s.parking.arm() // a connection may have ended in the moment of a try
 			changed = s.wake
+		case wait > 0:
+			ready = time.After(wait)
 		default:
 			return true
 		}
 		select {
 		case <-changed:
+		case <-ready:
 		case <-s.parking.due():
 			s.parking.heard()
 			s.offer = true
@@ -140,9 +147,9 @@ func (s *Sender) showHeld() {
 // session makes one connection and serves it until it ends. It tells whether
 // there was progress, and why it ended; nil for an orderly end, after which the
 // next one is made at once.
-func (s *Sender) session(ctx context.Context, cursor *slot.Cursor) (progressed bool, err error) {
+func (s *Sender) session(ctx context.Context, lanes *lanes) (progressed bool, err error) {
 	defer caught(&err)
-	conn, err := s.cfg.Link.Connect(ctx)
+	conn, err := s.connect(ctx, lanes)
 	if err != nil {
 		s.cutOff = true
 		return false, err
@@ -158,7 +165,7 @@ func (s *Sender) session(ctx context.Context, cursor *slot.Cursor) (progressed b
 		s.cfg.Book.Reconnected(conn.Host())
 	}
 	s.resting = false
-	f := newFlight(s, conn, cursor, s.connected(conn))
+	f := newFlight(s, conn, lanes, s.connected(conn))
 	s.since = time.Time{}
 	defer s.showHeld()
 	defer s.disconnected()
@@ -166,6 +173,7 @@ func (s *Sender) session(ctx context.Context, cursor *slot.Cursor) (progressed b
 	if fctx.Err() != nil && ctx.Err() == nil {
 		err = errGivenUp
 	}
+	f.holdOff(err)
 	if refusal := f.close(ctx); refusal != nil && errors.Is(err, link.ErrReconnect) {
 		err = refusal // which is why the connection had served its time
 	}
@@ -173,6 +181,18 @@ func (s *Sender) session(ctx context.Context, cursor *slot.Cursor) (progressed b
 		s.since = f.replies.since // nothing is in doubt: what is known of the tables will do
 	}
 	return s.ended(f, err)
+}
+
+// connect waits for a connection. Where the last one was ended for it, it is a new one.
+func (s *Sender) connect(ctx context.Context, lanes *lanes) (link.Conn, error) {
+	waiting := func(yes bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.state.Waiting = yes
+	}
+	waiting(true)
+	defer waiting(false)
+	return s.cfg.Link.Connect(ctx, link.Wish{Fresh: s.renew, Urgent: lanes.urgent})
 }
 
 // ended tells what the end of a connection means.
@@ -190,7 +210,7 @@ func (s *Sender) ended(f *flight, err error) (progressed bool, _ error) {
 	case groupWaits && !progressed:
 		s.atRest(nil, true) // another connection would end in the same place
 		return false, nil
-	case groupWaits, s.resting, errors.Is(err, errKeysCame), errors.Is(err, errLookInto), errors.Is(err, errDated), usedUp && (progressed || f.leaving):
+	case groupWaits, s.resting, errors.Is(err, errKeysCame), errors.Is(err, errLookInto), errors.Is(err, errDated), errors.Is(err, errTurnOver), usedUp && (progressed || f.leaving):
 		return progressed, nil
 	}
 	return progressed, err
@@ -217,7 +237,9 @@ func (s *Sender) connected(conn link.Conn) (recycle <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.state.Connected, s.state.Transport, s.state.Host = true, conn.Transport(), conn.Host()
-	s.state.Connects++
+	if t, ok := conn.(turn); !ok || t.Fresh() {
+		s.state.Connects++
+	}
 	s.recycle = make(chan struct{})
 	return s.recycle
 }
@@ -317,6 +339,17 @@ type backoff struct {
 }
 
 func (b *backoff) reset() { b.bound = 0 }
+
+// spread is told that a connection broke off: that of others may have, too, and they
+// must not come back all at once. The waits begin with a longer bound.
+func (b *backoff) spread() {
+	if b.bound == 0 {
+		b.bound = spreadFactor * b.initial / 2
+	}
+}
+
+// spreadFactor times the first bound is that of the first wait after a connection broke.
+const spreadFactor = 20
 
 func (b *backoff) next() time.Duration {
 	b.bound = min(max(b.initial, 2*b.bound), b.max)

@@ -36,8 +36,9 @@ type parking struct {
 	// tables wait. They are noted for one walk.
 	tables map[string]struct{}
 
-	walk  int // number of the present one
-	swept int // the last one that came to the end
+	walk  int  // number of the present one
+	swept int  // the last one that came to the end
+	ahead bool // the frame in view was read before pending ones below it
 	timer *time.Timer
 	armed bool // the timer runs, or has fired unheard
 	// revisit says that rows wait which another walk may find to wait no more;
@@ -132,7 +133,7 @@ func (p *parking) lot(fsn slot.FSN) *lot {
 // park notes that rows of a frame wait; false when there is no room for one more
 // frame.
 func (p *parking) park(fsn slot.FSN, rows int, why string) bool {
-	if p.lots[fsn] == nil && len(p.lots) >= maxLots {
+	if p.lots[fsn] == nil && len(p.lots) >= maxLots && !p.ahead {
 		p.sweep(fsn)
 	}
 	p.arm()

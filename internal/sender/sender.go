@@ -32,9 +32,10 @@ import (
 	"github.com/questdb-sf/questdb_sf/internal/verdict"
 )
 
-// Dialer is what a sender needs of a link: one walk over the endpoints.
+// Dialer is what a sender needs of a link: *link.Budget. One that has several
+// endpoints may have Avoid(host string), too, as *link.Budget does.
 type Dialer interface {
-	Connect(ctx context.Context) (link.Conn, error)
+	Connect(ctx context.Context, w link.Wish) (link.Conn, error)
 }
 
 // Store is a slot as a sender sees it: *slot.Slot or *slot.Foreign.
@@ -78,6 +79,10 @@ type Config struct {
 	// InitialBackoff and MaxBackoff bound the wait between attempts, which is
 	// drawn from the whole range between zero and the doubling bound.
 	InitialBackoff, MaxBackoff time.Duration
+	// Order says what goes first when there is a backlog. Default LiveFirst.
+	Order Order
+	// Replay paces the backlogs of the senders that share it. Nil: no pace.
+	Replay *Replay
 	// Rand draws from [0, 1).
 	Rand func() float64
 	Log  *slog.Logger
@@ -86,6 +91,8 @@ type Config struct {
 // State tells how the sender and its server get on.
 type State struct {
 	Connected bool
+	// Waiting says that it wants a connection and has not come to one.
+	Waiting   bool
 	Transport link.Transport // in use or last used; zero before the first connection
 	Host      string
 	// Connects counts connections made, Refusals answers that were no ack.
@@ -154,6 +161,9 @@ func Start(cfg Config) *Sender {
 	}
 	if s.cfg.Voice == nil {
 		s.cfg.Voice = NewVoice(s.cfg.Log)
+	}
+	if s.cfg.Order == 0 {
+		s.cfg.Order = LiveFirst
 	}
 	if s.cfg.Book == nil {
 		s.cfg.Book = verdict.New(verdict.Options{Log: s.cfg.Log})

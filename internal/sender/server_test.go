@@ -95,7 +95,7 @@ func (s *server) connectTimes() []time.Time {
 	return slices.Clone(s.connects)
 }
 
-func (s *server) Connect(context.Context) (link.Conn, error) {
+func (s *server) Connect(context.Context, link.Wish) (link.Conn, error) {
 	s.mu.Lock()
 	s.connects = append(s.connects, time.Now())
 	n := len(s.connects)

@@ -63,6 +63,7 @@ type reply struct {
 type replies struct {
 	tables Tables // nil: rows of any table go out as they are
 	host   string
+	avoid  func() // is told that the host gives no answers
 	since  time.Time
 	known  map[string]reply
 }
@@ -83,6 +84,9 @@ func (v *replies) ask(ctx context.Context, table string, since time.Time) (reply
 	k := reply{asked: time.Now()}
 	k.Answer, k.hold = v.tables.Ready(ctx, v.host, table, since)
 	if k.hold != nil && !holds(k.hold) {
+		if ctx.Err() == nil && v.avoid != nil {
+			v.avoid()
+		}
 		return reply{}, k.hold
 	}
 	v.known[table] = k
@@ -257,7 +261,7 @@ func (f *flight) retry(ctx context.Context) error {
 
 // rewind begins another walk. Nothing is on its way.
 func (f *flight) rewind() {
-	f.cursor.Rewind()
+	f.lanes.rewind()
 	f.parts, f.begun, f.blocked, f.open = nil, false, false, false
 	f.s.parking.begin(f.s.cfg.Slot.Stats().Watermark)
 }

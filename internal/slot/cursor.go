@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -73,13 +74,23 @@ func (c *Cursor) Rewind() {
 	c.at = position{}
 }
 
+// Seek goes to the first frame at or behind fsn that is not settled.
+func (c *Cursor) Seek(fsn FSN) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = position{fsn: fsn}
+}
+
 // Next returns the next published frame that is not settled; false when there is
 // none now. Frames of our own slots that are not what was stored are set aside as
 // the package comment says, and passed over. A *DamageError tells of one in the
 // slot of another client; the cursor stays before it.
-func (c *Cursor) Next() (Entry, bool, error) {
+func (c *Cursor) Next() (Entry, bool, error) { return c.NextBelow(math.MaxInt64) }
+
+// NextBelow is Next for frames before end.
+func (c *Cursor) NextBelow(end FSN) (Entry, bool, error) {
 	for {
-		want, e, err := c.next()
+		want, e, err := c.next(end)
 		if err == nil || want.seg == nil {
 			return e, err == nil && want.seg != nil, err
 		}
@@ -91,14 +102,14 @@ func (c *Cursor) Next() (Entry, bool, error) {
 
 // next reads the next frame; want has no segment where there is none, or none is
 // to be read.
-func (c *Cursor) next() (want wanted, e Entry, err error) {
+func (c *Cursor) next(end FSN) (want wanted, e Entry, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return wanted{}, Entry{}, ErrClosed
 	}
 	want, ok, err := c.s.nextFor(c.at.fsn)
-	if !ok || err != nil {
+	if !ok || err != nil || want.fsn >= end {
 		return wanted{}, Entry{}, err
 	}
 	rec, err := c.read(want)

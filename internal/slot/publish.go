@@ -65,6 +65,7 @@ func (t *Tx) show() (first, last FSN) {
 	s.account.setLast(s.last().size)
 	if s.published >= first {
 		s.arrivals.add(first, s.watermark+1, s.o.Now())
+		s.recent.add(first)
 		s.changed.ring()
 	}
 	return first, s.published

@@ -136,6 +136,7 @@ type Slot struct {
 	// pending then.
 	appendedBytes, foundBytes int64
 	arrivals                  arrivals
+	recent                    recent
 	incidents                 int64
 	numbered                  [maxNumbered]uint32 // for .qsf-state
 

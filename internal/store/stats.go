@@ -84,6 +84,8 @@ func addTraffic(sum, more *sfpool.Stats) {
 	sum.AckedBytes += more.AckedBytes
 	sum.Connects += more.Connects
 	sum.Refusals += more.Refusals
+	sum.WireSent += more.WireSent
+	sum.WireReceived += more.WireReceived
 }
 
 // addCounts adds what a pool on disk counts from its beginning, besides traffic: the

@@ -67,6 +67,7 @@ func (c *conn) flush() error {
 		return nil
 	}
 	payload, lost, twice := c.response().Append(nil), c.ok.lose >= c.ok.committed, c.ok.twice
+	c.wrote(c.ok.txns)
 	c.ok.done()
 	switch {
 	case lost:

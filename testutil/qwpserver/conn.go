@@ -38,6 +38,9 @@ type conn struct {
 
 	group group // deferred messages that nothing has committed yet
 	ok    pendingOK
+
+	durable   bool             // DURABLE_ACKs were asked for and offered
+	announced map[string]int64 // the last one of each table that it has written to
 }
 
 // item is what the reader found: a message, a ping, or the end.
@@ -54,6 +57,8 @@ func newConn(s *Server, ws *websocket.Conn, id int, stopped <-chan struct{}) *co
 		done:    make(chan struct{}),
 		stopped: stopped,
 		ok:      newPendingOK(),
+
+		announced: make(map[string]int64),
 	}
 }
 
@@ -165,7 +170,8 @@ func (c *conn) process() {
 		case websocket.BinaryMessage:
 			err = c.message(it.data)
 		case websocket.PingMessage:
-			err = errors.Join(c.flush(), c.control(websocket.PongMessage, it.data))
+			c.srv.update(func(st *State) { st.Pings++ })
+			err = errors.Join(c.flush(), c.announce(), c.control(websocket.PongMessage, it.data))
 		case websocket.CloseMessage:
 			_ = c.flush()
 			_ = c.closeWith(echo(it.code), "")

@@ -24,6 +24,9 @@ func (c *conn) message(msg []byte) error {
 	if c.dead {
 		return nil
 	}
+	if err := c.announce(); err != nil {
+		return err
+	}
 	seq := c.next
 	c.next++
 	if err := c.view.Parse(msg, &c.dict); err != nil {
@@ -135,12 +138,17 @@ func (s *Server) commit(g *group) map[string]int64 {
 	for name, n := range g.counts {
 		t := s.tables.named(name)
 		t.txn++
+		if s.opts.Durable == DurableAtOnce {
+			t.durable = t.txn
+		}
 		txns[t.name] = t.txn
 		s.state.Rows += n
 		s.state.Tables[t.name] += n
 	}
 	for i := range g.rows {
-		s.tables.named(g.rows[i].Table).insert(g.rows[i], s.opts.KeepRows, s.opts.DedupKeys)
+		t := s.tables.named(g.rows[i].Table)
+		g.rows[i].txn = t.txn
+		t.insert(g.rows[i], s.opts.KeepRows, s.opts.DedupKeys)
 	}
 	return txns
 }

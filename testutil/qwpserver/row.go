@@ -17,6 +17,8 @@ type Row struct {
 	Table  string
 	Time   int64 // designated timestamp, nanoseconds since 1970
 	Values map[string]any
+
+	txn int64 // of its commit
 }
 
 // Symbol is the value of a SYMBOL column.

@@ -13,11 +13,13 @@
 //   - After an error response nothing more is processed or answered on that
 //     connection; only pings still are.
 //   - A message over X-QWP-Max-Batch-Size closes the connection with 1009.
+//   - DURABLE_ACKs come only while it handles a message or a ping, behind the OKs.
 //   - A column keeps the type of its first value. A value that does not convert
 //     refuses the whole message with SCHEMA_MISMATCH.
 //
 // One file stands for one concern: upgrade.go the handshake, message.go what is
-// read, answer.go what is written, tables.go the memory, fault.go the script.
+// read, answer.go what is written, durable.go durable acks, tables.go the memory,
+// fault.go the script.
 package qwpserver
 
 import (
@@ -47,6 +49,8 @@ type Options struct {
 	MaxBatchSize int64
 	// User and Password, or Token, must come with each request if set.
 	User, Password, Token string
+	// Durable says whether durable acks are offered.
+	Durable Durability
 	// KeepRows is how many rows a table keeps, the newest; 0 keeps all. -1 only
 	// counts rows: no value is converted, and the script sees none.
 	KeepRows int

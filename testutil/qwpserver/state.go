@@ -18,6 +18,8 @@ type State struct {
 	Messages    int64 // binary messages received, processed or not
 	Accepted    int64 // messages whose rows were taken
 	Refused     int64 // messages answered with an error
+	Pings       int64 // handled
+	DurableAcks int64 // sent
 	Rows        int64 // rows committed; with DedupKeys, replacements count too
 	Tables      map[string]int64
 }

@@ -23,6 +23,7 @@ type table struct {
 	rows    []Row
 	byKey   map[string]int // position in rows, if rows are deduplicated
 	txn     int64          // last transaction, from 1
+	durable int64          // last transaction that is durable
 }
 
 type column struct {
@@ -162,7 +163,7 @@ func (s *Server) Rows(tableName string) []Row {
 	}
 	rows := slices.Clone(t.rows)
 	for i := range rows {
-		rows[i].Values = t.filled(rows[i].Values)
+		rows[i].Values, rows[i].txn = t.filled(rows[i].Values), 0
 	}
 	return rows
 }

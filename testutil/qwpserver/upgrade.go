@@ -97,6 +97,7 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 	if opts.MaxBatchSize > 0 {
 		header.Set(headerMaxBatchSize, strconv.FormatInt(opts.MaxBatchSize, 10))
 	}
+	offerDurable(&opts, r, header)
 	h := &handshake{w: w, r: r, header: header, stopped: stopped}
 	if status, refused := s.refuse(h, &opts); refused {
 		s.answered(id, status)
@@ -107,7 +108,9 @@ func (s *Server) upgrade(w http.ResponseWriter, r *http.Request) {
 		if opts.MaxBatchSize > 0 {
 			ws.SetReadLimit(opts.MaxBatchSize)
 		}
-		s.serve(newConn(s, ws, id, stopped))
+		c := newConn(s, ws, id, stopped)
+		c.durable = header.Get(headerDurable) != ""
+		s.serve(c)
 	} else {
 		s.answered(id, http.StatusBadRequest)
 	}

@@ -42,8 +42,13 @@ type Options struct {
 	DeadLetterMaxBytes config.Size     `toml:"dead_letter_max_bytes"`
 	SFDestination      string          `toml:"sf_destination"`
 
-	Transport               string          `toml:"transport"`
-	SenderPoolMax           int             `toml:"sender_pool_max"`
+	Transport             string          `toml:"transport"`
+	SenderPoolMax         int             `toml:"sender_pool_max"`
+	MaxConnections        int             `toml:"max_connections"`
+	IdleConnectionTimeout config.Duration `toml:"idle_connection_timeout"`
+	ReplayOrder           string          `toml:"replay_order"`
+	// ReplayRate is in bytes a second; 0 is no limit.
+	ReplayRate              config.Size     `toml:"replay_rate"`
 	Compression             string          `toml:"compression"`
 	ConnectTimeout          config.Duration `toml:"connect_timeout"`
 	RequestTimeout          config.Duration `toml:"request_timeout"`
@@ -52,6 +57,7 @@ type Options struct {
 	ReconnectMaxBackoff     config.Duration `toml:"reconnect_max_backoff"`
 	CloseFlushTimeout       config.Duration `toml:"close_flush_timeout"`
 	MaxFrameRejections      int             `toml:"max_frame_rejections"`
+	RequestDurableAck       bool            `toml:"request_durable_ack"`
 	TypeConflict            string          `toml:"type_conflict"`
 
 	TimestampColumn    string `toml:"timestamp_column"`
@@ -105,6 +111,9 @@ func New() *Output {
 		DeadLetterMaxBytes:      64 << 20,
 		Transport:               "auto",
 		SenderPoolMax:           4,
+		MaxConnections:          1,
+		IdleConnectionTimeout:   config.Duration(5 * time.Second),
+		ReplayOrder:             "live_first",
 		Compression:             "auto",
 		ConnectTimeout:          config.Duration(15 * time.Second),
 		RequestTimeout:          config.Duration(30 * time.Second),

@@ -69,6 +69,8 @@ var fields = []field[view]{
 	total("bytes_appended", func(s *sfpool.Stats) int64 { return s.AppendedBytes }),
 	total("bytes_acked", func(s *sfpool.Stats) int64 { return s.AckedBytes }),
 	total("bytes_pending", func(s *sfpool.Stats) int64 { return s.PendingBytes }),
+	total("wire_bytes_sent", func(s *sfpool.Stats) int64 { return s.WireSent }),
+	total("wire_bytes_received", func(s *sfpool.Stats) int64 { return s.WireReceived }),
 	{"store_bytes", func(v *view) int64 { return v.StoreBytes }},
 	{"store_max_bytes", func(v *view) int64 { return v.MaxBytes }},
 	{"store_lasts_ns", func(v *view) int64 { return int64(v.Lasts) }},

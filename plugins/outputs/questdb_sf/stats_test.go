@@ -64,6 +64,8 @@ func TestStatisticsAreTheLedger(t *testing.T) {
 	require.Equal(t, int64(11), stat(t, "rows_appended"))
 	require.Equal(t, int64(1), stat(t, "connects"))
 	require.Positive(t, stat(t, "bytes_acked"))
+	require.Greater(t, stat(t, "wire_bytes_sent"), stat(t, "bytes_acked")/2)
+	require.Positive(t, stat(t, "wire_bytes_received"))
 	require.Equal(t, int64(1), shown(t, "default-0")["connected"])
 }
 

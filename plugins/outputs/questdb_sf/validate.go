@@ -18,6 +18,7 @@ import (
 
 	"github.com/questdb-sf/questdb_sf/internal/link"
 	"github.com/questdb-sf/questdb_sf/internal/mapping"
+	"github.com/questdb-sf/questdb_sf/internal/sender"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/store"
 	"github.com/questdb-sf/questdb_sf/internal/tables"
@@ -28,36 +29,40 @@ import (
 // poolConfig checks the options that only this plugin has and hands on the rest.
 func (o *Output) poolConfig() (sfpool.Config, error) {
 	cfg := sfpool.Config{
-		URLs:                 o.URLs,
-		Dir:                  o.SFDir,
-		SenderID:             o.SenderID,
-		Destination:          o.SFDestination,
-		MaxSenders:           o.SenderPoolMax,
-		DrainOrphans:         o.DrainOrphans,
-		LockTimeout:          max(1, time.Duration(o.LockTimeout)),
-		AppendDeadline:       max(1, time.Duration(o.SFAppendDeadline)),
-		SyncInterval:         time.Duration(o.SFSyncInterval),
-		MaxSegmentBytes:      int64(o.SFMaxSegmentBytes),
-		MaxTotalBytes:        int64(o.SFMaxTotalBytes),
-		DeadLetterMaxBytes:   int64(o.DeadLetterMaxBytes),
-		MaxAge:               time.Duration(o.SFMaxAge),
-		QuarantineMaxBytes:   noCapForZero(o.QuarantineMaxBytes),
-		OrphansMaxBytes:      int64(o.OrphansMaxBytes),
-		Auth:                 o.auth,
-		TLS:                  o.tls,
-		ConnectTimeout:       time.Duration(o.ConnectTimeout),
-		RequestTimeout:       time.Duration(o.RequestTimeout),
-		RequestMinThroughput: int64(o.RequestMinThroughput),
-		InitialBackoff:       time.Duration(o.ReconnectInitialBackoff),
-		MaxBackoff:           time.Duration(o.ReconnectMaxBackoff),
-		CloseFlushTimeout:    noWaitForZero(o.CloseFlushTimeout),
-		MaxFrameRejections:   o.MaxFrameRejections,
-		TablePartitionBy:     o.TablePartitionBy,
-		TableTTL:             o.TableTTL,
-		TimestampColumn:      o.TimestampColumn,
-		TimestampNanos:       o.TimestampPrecision == "ns",
-		ExactlyOnce:          o.ExactlyOnce,
-		Logger:               o.Logger,
+		URLs:                  o.URLs,
+		Dir:                   o.SFDir,
+		SenderID:              o.SenderID,
+		Destination:           o.SFDestination,
+		MaxSenders:            o.SenderPoolMax,
+		DrainOrphans:          o.DrainOrphans,
+		LockTimeout:           max(1, time.Duration(o.LockTimeout)),
+		AppendDeadline:        max(1, time.Duration(o.SFAppendDeadline)),
+		SyncInterval:          time.Duration(o.SFSyncInterval),
+		MaxSegmentBytes:       int64(o.SFMaxSegmentBytes),
+		MaxTotalBytes:         int64(o.SFMaxTotalBytes),
+		DeadLetterMaxBytes:    int64(o.DeadLetterMaxBytes),
+		MaxAge:                time.Duration(o.SFMaxAge),
+		QuarantineMaxBytes:    noCapForZero(o.QuarantineMaxBytes),
+		OrphansMaxBytes:       int64(o.OrphansMaxBytes),
+		Auth:                  o.auth,
+		TLS:                   o.tls,
+		MaxConnections:        o.MaxConnections,
+		IdleConnectionTimeout: max(1, time.Duration(o.IdleConnectionTimeout)),
+		ReplayRate:            int64(o.ReplayRate),
+		RequestDurableAck:     o.RequestDurableAck,
+		ConnectTimeout:        time.Duration(o.ConnectTimeout),
+		RequestTimeout:        time.Duration(o.RequestTimeout),
+		RequestMinThroughput:  int64(o.RequestMinThroughput),
+		InitialBackoff:        time.Duration(o.ReconnectInitialBackoff),
+		MaxBackoff:            time.Duration(o.ReconnectMaxBackoff),
+		CloseFlushTimeout:     noWaitForZero(o.CloseFlushTimeout),
+		MaxFrameRejections:    o.MaxFrameRejections,
+		TablePartitionBy:      o.TablePartitionBy,
+		TableTTL:              o.TableTTL,
+		TimestampColumn:       o.TimestampColumn,
+		TimestampNanos:        o.TimestampPrecision == "ns",
+		ExactlyOnce:           o.ExactlyOnce,
+		Logger:                o.Logger,
 	}
 	err := cmp.Or(o.checkValues(), o.checkCredentials(), o.checkDurations(), o.parseWords(&cfg), o.checkTLS())
 	if err != nil {
@@ -84,6 +89,9 @@ func (o *Output) parseWords(cfg *sfpool.Config) (err error) {
 		return err
 	}
 	if cfg.Compression, err = link.ParseCompression(o.Compression); err != nil {
+		return err
+	}
+	if cfg.ReplayOrder, err = sender.ParseOrder(o.ReplayOrder); err != nil {
 		return err
 	}
 	if cfg.TypeConflict, err = verdict.ParseConflict(o.TypeConflict); err != nil {
@@ -118,6 +126,10 @@ func (o *Output) checkValues() error {
 		return errors.New(`timestamp_column "" names no column: write "timestamp", or what it is called in your tables`)
 	case o.SenderPoolMax < 1:
 		return fmt.Errorf("sender_pool_max %d is too small: use at least 1", o.SenderPoolMax)
+	case o.MaxConnections < 1:
+		return fmt.Errorf("max_connections %d is too small: use at least 1", o.MaxConnections)
+	case o.ReplayRate < 0:
+		return fmt.Errorf("replay_rate %d is negative: use bytes per second, or 0 for no limit", o.ReplayRate)
 	case o.MaxFrameRejections < 1:
 		return fmt.Errorf("max_frame_rejections %d is too small: use at least 1", o.MaxFrameRejections)
 	case o.RequestMinThroughput < 1:
@@ -160,6 +172,7 @@ func (o *Output) checkDurations() error {
 		{"sf_append_deadline", o.SFAppendDeadline, 0},
 		{"sf_max_age", o.SFMaxAge, 0},
 		{"lock_timeout", o.LockTimeout, 0},
+		{"idle_connection_timeout", o.IdleConnectionTimeout, 0},
 		{"connect_timeout", o.ConnectTimeout, time.Millisecond},
 		{"request_timeout", o.RequestTimeout, time.Millisecond},
 		{"reconnect_initial_backoff", o.ReconnectInitialBackoff, time.Millisecond},
