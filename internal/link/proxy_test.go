@@ -133,7 +133,7 @@ func TestEverythingGoesThroughTheProxy(t *testing.T) {
 				want := map[string]string{
 					"ilp/false": "GET /settings, POST /write, GET /exec",
 					"qwp/false": "CONNECT " + s.host() + ", GET /exec",
-					"ilp/true":  "CONNECT " + s.host(), // questions go over the connection of rows
+					"ilp/true":  "CONNECT " + s.host(), // for rows and questions
 					"qwp/true":  "CONNECT " + s.host() + ", CONNECT " + s.host(),
 				}[fmt.Sprintf("%v/%t", how, secure)]
 				f.mu.Lock()
