@@ -88,6 +88,7 @@ func (c *ilpConn) Announce(ctx context.Context) error {
 	case err != nil:
 		return &ConnectError{Host: c.h.host, Err: err}
 	case refusal != nil:
+		c.judge(refusal) // a server that has become another is asked for QWP again
 		return &ConnectError{Host: c.h.host, Err: refusal, RetryAfter: refusal.RetryAfter}
 	}
 	return nil

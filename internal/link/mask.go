@@ -40,7 +40,7 @@ func (l *Link) proxyAuthorization(h *host) string {
 		return ""
 	}
 	password, _ := u.User.Password()
-	return Auth{Username: u.User.Username(), Password: password}.header()
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password))
 }
 
 // looksLikeQuestDB knows the answers to statements and to refused writes.

@@ -99,6 +99,23 @@ func TestAStrangerWhoComesBetweenTwoWritesTakesNothing(t *testing.T) {
 	}
 }
 
+// A question over a connection of rows begins with a write of none, and may be the
+// first to meet who answers now.
+func TestQWPIsAskedForAgainWhenAQuestionMeetsAnother(t *testing.T) {
+	s := newServer(t)
+	l := newLink(t, config(s.URL))
+	c := connect(t, l)
+	s.write, s.upgrade = http.NotFound, speakQWP(hear, nil)
+	var foreign *link.NotQuestDBError
+	if _, err := l.Get(t.Context(), s.host(), "/exec"); !errors.As(err, &foreign) {
+		t.Fatal(err)
+	}
+	_ = c.Close()
+	if c := connect(t, l); c.Transport() != link.QWP {
+		t.Errorf("the new server is spoken to over %v", c.Transport())
+	}
+}
+
 func startNet(tb testing.TB, target string, s netem.Settings) *netem.Proxy {
 	tb.Helper()
 	p, err := netem.Start(target, s)
