@@ -40,6 +40,11 @@ func (k *Keeper) find(ctx context.Context, host, table string) (verdict, error) 
 			return verdict{}, err
 		}
 		s.columnSince = k.columnSince(host, table, s.rowIDType != "")
+		if s.missing {
+			s.creates = k.creation(ctx, host, table)
+		} else {
+			s.state = k.survey(ctx, host, table)
+		}
 		v, todo := k.judge(table, s)
 		if len(todo.statements) == 0 {
 			return v, nil
@@ -55,8 +60,15 @@ func (k *Keeper) find(ctx context.Context, host, table string) (verdict, error) 
 			return verdict{}, err
 		}
 	}
-	return verdict{hold: "it is changed by somebody else again and again", fresh: pause}, nil
+	if refused == nil && tried.done == created {
+		return held(`CREATE TABLE succeeds, and yet the server knows no such table: somebody drops it at once, or the server has lost a part of it, in a crash perhaps; then DROP TABLE ` +
+			sqlhttp.Quote(table) + ` lets it be created anew, with nothing of what it held`), nil
+	}
+	return held("it is changed by somebody else again and again"), nil
 }
+
+// created is what is called a task that creates a table.
+const created = "table created"
 
 // task is what shall be done about a table, and how that is called.
 type task struct {
@@ -72,7 +84,7 @@ type task struct {
 func (k *Keeper) judge(table string, s shape) (verdict, task) {
 	switch {
 	case s.missing:
-		return k.judgeMissing(table)
+		return k.judgeMissing(table, s)
 	case s.timestamp == "":
 		return held("it has no designated timestamp, so that no row can be sent to it: create it anew with one, or drop it"), task{}
 	case s.rowIDType != "" && s.rowIDType != rowIDType && (s.rowID || k.cfg.ExactlyOnce && !s.keyed):
@@ -89,18 +101,20 @@ func (k *Keeper) judge(table string, s shape) (verdict, task) {
 	return k.judgeLost(table, s)
 }
 
-func (k *Keeper) judgeMissing(table string) (verdict, task) {
+func (k *Keeper) judgeMissing(table string, s shape) (verdict, task) {
 	switch {
 	case qwp.CheckTableName(table) != nil:
 		// There is no such table, and there cannot be: the server says so of its rows.
 		return verdict{fresh: fresh}, task{}
+	case k.cfg.Create == Server && s.noTables:
+		return held(s.toCreate(k.plan.create(table))), task{}
 	case k.cfg.Create == Server:
 		// Soon there is one, perhaps with keys that somebody gave it.
 		return k.first(), task{}
 	case k.cfg.Create == Never:
 		return held("there is no such table, and table_create is never: run " + k.plan.create(table)), task{}
 	}
-	return verdict{}, task{done: "table created", statements: []string{k.plan.create(table)}}
+	return verdict{}, task{done: created, statements: []string{k.plan.create(table)}}
 }
 
 // judgeLost is for a table without keys that shall have some. Rows without the id
@@ -109,6 +123,8 @@ func (k *Keeper) judgeMissing(table string) (verdict, task) {
 func (k *Keeper) judgeLost(table string, s shape) (verdict, task) {
 	column, keys := addColumn(table), enable(table, s.timestamp)
 	switch {
+	case s.kind != "":
+		return held(s.kind.why(table)), task{}
 	case k.cfg.DedupLost == Hold && s.rowIDType != "":
 		return held(`it has no DEDUP keys, which exactly_once needs: run ` + keys + `; or set dedup_lost = "restore"`), task{}
 	case k.cfg.DedupLost == Hold:
@@ -127,7 +143,7 @@ func (k *Keeper) judgeLost(table string, s shape) (verdict, task) {
 // plainly is the verdict on a table whose rows go. They have the id where there is a
 // column for it, so that it can become a key without erasing any.
 func plainly(s shape) verdict {
-	return verdict{fresh: fresh, Answer: Answer{RowID: s.rowIDType == rowIDType, Timestamp: s.timestamp}}
+	return verdict{fresh: fresh, Answer: Answer{RowID: s.rowIDType == rowIDType, Timestamp: s.timestamp, TTL: s.ttl}}
 }
 
 // first is the verdict on a table that the server is to create.
@@ -150,6 +166,7 @@ func (k *Keeper) run(ctx context.Context, host, table string, t task) (refused, 
 			return nil, err
 		}
 	}
+	k.surveySoon(host, table)
 	k.voice.say(infoLevel, t.done, "table", table, "host", host, "sql", strings.Join(t.statements, "; "))
 	return nil, nil
 }

@@ -15,7 +15,7 @@ type plan struct {
 	nanos     bool
 	rowID     bool
 	partition *unit
-	ttl       ttl
+	ttl       TTL
 }
 
 // create returns the statement for a table. It names the columns that no row brings
