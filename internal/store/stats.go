@@ -84,6 +84,7 @@ func addTraffic(sum, more *sfpool.Stats) {
 	sum.AckedBytes += more.AckedBytes
 	sum.Connects += more.Connects
 	sum.Refusals += more.Refusals
+	sum.PastTTL += more.PastTTL
 }
 
 // addCounts adds what a pool on disk counts from its beginning, besides traffic: the

@@ -61,3 +61,8 @@ func question(table string) string {
 	return `SELECT "column", "type", designated, upsertKey FROM table_columns(` + sqlhttp.Literal(table) +
 		`) WHERE designated OR upsertKey OR lower("column") = ` + sqlhttp.Literal(rowid.Column)
 }
+
+// SetTTL returns the statement that gives a table a TTL.
+func SetTTL(table string, t TTL) string {
+	return "ALTER TABLE " + sqlhttp.Quote(table) + " SET TTL " + t.String()
+}
