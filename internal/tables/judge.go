@@ -46,10 +46,13 @@ func (k *Keeper) find(ctx context.Context, host, table string) (verdict, error) 
 			s.state = k.survey(ctx, host, table)
 		}
 		v, todo := k.judge(table, s)
-		if len(todo.statements) == 0 {
-			return v, nil
+		again := tried.done == todo.done
+		if tried.done != "" && refused == nil && (!again || todo.unseen != nil) {
+			k.voice.say(infoLevel, tried.done, "table", table, "host", host, "sql", strings.Join(tried.statements, "; "))
 		}
-		switch again := tried.done == todo.done; {
+		switch {
+		case len(todo.statements) == 0:
+			return v, nil
 		case again && refused != nil:
 			return k.undone(todo, refused), nil
 		case again && todo.unseen != nil:
@@ -61,8 +64,8 @@ func (k *Keeper) find(ctx context.Context, host, table string) (verdict, error) 
 		}
 	}
 	if refused == nil && tried.done == created {
-		return held(`CREATE TABLE succeeds, and yet the server knows no such table: somebody drops it at once, or the server has lost a part of it, in a crash perhaps; then DROP TABLE ` +
-			sqlhttp.Quote(table) + ` lets it be created anew, with nothing of what it held`), nil
+		return held(`CREATE TABLE succeeds, and yet the server knows no such table: somebody drops it at once, or the server has lost a part of it, in a crash perhaps. In the latter case run DROP TABLE ` +
+			sqlhttp.Quote(table) + `; then it is created anew, with nothing of what it held`), nil
 	}
 	return held("it is changed by somebody else again and again"), nil
 }
@@ -167,7 +170,6 @@ func (k *Keeper) run(ctx context.Context, host, table string, t task) (refused, 
 		}
 	}
 	k.surveySoon(host, table)
-	k.voice.say(infoLevel, t.done, "table", table, "host", host, "sql", strings.Join(t.statements, "; "))
 	return nil, nil
 }
 
