@@ -16,16 +16,19 @@ import (
 type creates struct {
 	at        time.Time
 	noTables  bool
-	noColumns bool
+	noColumns bool // which means no tables either
 }
+
+// none says that a missing table stays missing.
+func (c *creates) none() bool { return c.noTables || c.noColumns }
 
 // toCreate says what to do about a table that the server will not create.
 func (c *creates) toCreate(statement string) string {
-	why := "there is no such table, and the server creates none (line.auto.create.new.tables=false): run " + statement
 	if c.noColumns {
-		why += ", with all its columns, as the server creates none of those either (line.auto.create.new.columns=false)"
+		return "there is no such table, and the server creates neither tables nor columns (line.auto.create.new.columns=false): run " +
+			statement + ", with all columns of its rows"
 	}
-	return why
+	return "there is no such table, and the server creates none (line.auto.create.new.tables=false): run " + statement
 }
 
 // creation asks whether the server creates a table that is missing, if that is left to
@@ -39,7 +42,7 @@ func (k *Keeper) creation(ctx context.Context, host, table string) creates {
 	c := k.host(host).creates
 	k.mu.Unlock()
 	every := surveyEvery
-	if c.noTables {
+	if c.none() {
 		every = pause // somebody may be mending that
 	}
 	if !c.at.IsZero() && now.Sub(c.at) < every {

@@ -109,7 +109,7 @@ func (k *Keeper) judgeMissing(table string, s shape) (verdict, task) {
 	case qwp.CheckTableName(table) != nil:
 		// There is no such table, and there cannot be: the server says so of its rows.
 		return verdict{fresh: fresh}, task{}
-	case k.cfg.Create == Server && s.noTables:
+	case k.cfg.Create == Server && s.none():
 		return held(s.toCreate(k.plan.create(table))), task{}
 	case k.cfg.Create == Server:
 		// Soon there is one, perhaps with keys that somebody gave it.

@@ -226,12 +226,12 @@ func TestATableThatTheServerWillNotCreateIsHeldWithTheStatement(t *testing.T) {
 		if !strings.HasSuffix(got, create) {
 			t.Error(got)
 		}
-		b.parameters["line.auto.create.new.columns"] = "false"
+		b.parameters = map[string]string{"line.auto.create.new.tables": "true", "line.auto.create.new.columns": "false"}
 		time.Sleep(10 * time.Second)
-		if got := b.ready("cpu"); !strings.Contains(got, create) || !strings.Contains(got, "with all its columns") {
+		if got := b.ready("cpu"); !strings.Contains(got, create) || !strings.Contains(got, "with all columns") {
 			t.Error(got)
 		}
-		b.parameters["line.auto.create.new.tables"] = "true" // after a restart
+		b.parameters["line.auto.create.new.columns"] = "true" // after a restart
 		time.Sleep(10 * time.Second)
 		b.want(b.ready("cpu"), "plain")
 	})
