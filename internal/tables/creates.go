@@ -52,6 +52,9 @@ func (k *Keeper) creation(ctx context.Context, host, table string) creates {
 	defer cancel()
 	r, err := k.cfg.SQL.Exec(limited, host, parameters)
 	c = creates{at: now}
+	if ctx.Err() != nil {
+		return creates{} // the caller gave up: the next one asks
+	}
 	if err == nil {
 		c.read(r)
 	}

@@ -63,11 +63,18 @@ func (k *Keeper) find(ctx context.Context, host, table string) (verdict, error) 
 			return verdict{}, err
 		}
 	}
-	if refused == nil && tried.done == created {
-		return held(`CREATE TABLE succeeds, and yet the server knows no such table: somebody drops it at once, or the server has lost a part of it, in a crash perhaps. In the latter case run DROP TABLE ` +
-			sqlhttp.Quote(table) + `; then it is created anew, with nothing of what it held`), nil
+	return givenUp(table, refused == nil && tried.done == created), nil
+}
+
+// givenUp is the verdict on a table of which nothing that was done is seen. One that
+// comes about and is not there may be half lost: QuestDB 9.3.4 has its name, which
+// satisfies IF NOT EXISTS, and not its files.
+func givenUp(table string, unborn bool) verdict {
+	if !unborn {
+		return held("it is changed by somebody else again and again")
 	}
-	return held("it is changed by somebody else again and again"), nil
+	return held("CREATE TABLE succeeds, and yet the server knows no such table: somebody drops it at once, or the server has lost a part of it, in a crash perhaps. In the latter case run DROP TABLE " +
+		sqlhttp.Quote(table) + "; then it is created anew, with nothing of what it held")
 }
 
 // created is what is called a task that creates a table.

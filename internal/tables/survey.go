@@ -122,6 +122,10 @@ func (k *Keeper) surveyAnew(ctx context.Context, host, table, name string) state
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	h := k.host(host)
+	if ctx.Err() != nil {
+		s, _ := h.surveyOf(table).of(table, at)
+		return s // the caller gave up: the next one asks
+	}
 	h.crowded = h.crowded || crowded
 	v := h.surveyOf(table)
 	if err == nil {
