@@ -57,7 +57,7 @@ type place struct {
 func (pl *place) succeed() {
 	pl.past = pl.past.plus(pl.last)
 	pl.last.AppendedBytes, pl.last.SettledBytes = 0, 0
-	pl.last.conn.Connects, pl.last.conn.Refusals = 0, 0
+	pl.last.conn.Connects, pl.last.conn.Refusals, pl.last.conn.PastTTL = 0, 0, 0
 }
 
 // pending returns the rows that the slot holds, or held when it was closed.

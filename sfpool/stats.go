@@ -51,6 +51,10 @@ type Stats struct {
 	// since the pool was opened, orphans, questions about tables and what TLS, HTTP
 	// and WebSocket add included. What TCP and IP add is not.
 	WireSent, WireReceived int64
+	// PastTTL are rows that the server took since then although they were older than the
+	// TTL of their table, orphans apart: it drops them as soon as the table has younger
+	// ones. They are acked like any other.
+	PastTTL int64
 	// Incidents are wounds that were found since the pool was opened, orphans included:
 	// something in a slot could not be read. Each is told in the log and in a file
 	// incident-*.json of the slot.
@@ -88,12 +92,12 @@ type SlotStats struct {
 	// rows, since the slot was made: see Balanced.
 	Accepted, Acked, DeadLettered, Evicted, Quarantined, Unknown int64
 	// PendingBytes, AppendedBytes, AckedBytes, HeldRows, OldestPending and Full are
-	// as in Stats, and so are Connects and Refusals.
+	// as in Stats, and so are Connects, Refusals and PastTTL.
 	PendingBytes, AppendedBytes, AckedBytes int64
 	HeldRows                                int64
 	OldestPending                           time.Time
 	Full                                    bool
-	Connects, Refusals                      int64
+	Connects, Refusals, PastTTL             int64
 	// Connected and what follows speak of the connection.
 	Connected bool
 	Transport Transport
@@ -192,6 +196,7 @@ func (st *Stats) add(g glimpse) {
 	st.AckedBytes += one.AckedBytes
 	st.Connects += one.Connects
 	st.Refusals += one.Refusals
+	st.PastTTL += one.PastTTL
 	st.HeldRows += one.HeldRows
 	st.Full = st.Full || one.Full
 	if at := one.OldestPending; !at.IsZero() && (st.OldestPending.IsZero() || at.Before(st.OldestPending)) {
@@ -209,7 +214,7 @@ func (g *glimpse) stats(v slotView) SlotStats {
 		Accepted: v.Accepted, Acked: v.Acked, DeadLettered: v.DeadLettered,
 		Evicted: v.Evicted, Quarantined: v.Quarantined, Unknown: v.Unknown,
 		PendingBytes: v.PendingBytes, AppendedBytes: n.appended, AckedBytes: n.settled,
-		Connects: n.connects, Refusals: n.refusals, HeldRows: v.conn.Held, Full: v.Full && g.member != nil,
+		Connects: n.connects, Refusals: n.refusals, PastTTL: n.pastTTL, HeldRows: v.conn.Held, Full: v.Full && g.member != nil,
 		Connected: v.conn.Connected, Transport: v.conn.Transport, Host: v.conn.Host,
 		LastError: v.conn.LastError,
 	}
@@ -223,12 +228,12 @@ func (g *glimpse) stats(v slotView) SlotStats {
 }
 
 // counts is what senders of a slot have counted.
-type counts struct{ appended, settled, connects, refusals int64 }
+type counts struct{ appended, settled, connects, refusals, pastTTL int64 }
 
 // plus returns the counts with what a sender counted.
 func (t counts) plus(v slotView) counts {
 	return counts{
 		t.appended + v.AppendedBytes, t.settled + v.SettledBytes,
-		t.connects + v.conn.Connects, t.refusals + v.conn.Refusals,
+		t.connects + v.conn.Connects, t.refusals + v.conn.Refusals, t.pastTTL + v.conn.PastTTL,
 	}
 }

@@ -140,6 +140,7 @@ func (f *flight) settle(n int) {
 }
 
 func (f *flight) settleUnit(u *unit) {
+	f.s.tookPastTTL(u.past)
 	if u.last {
 		f.s.parking.drop(u.fsn)
 		f.shares = append(f.shares, slot.Share{As: slot.Acked, Rows: u.n})

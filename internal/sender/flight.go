@@ -23,6 +23,7 @@ type unit struct {
 	n     int    // rows of the part
 	last  bool   // it is the whole frame
 	table string // of its rows; empty if they are of several
+	past  int    // rows of it that are older than the TTL of their table
 	probe *probe // what its ack proves; nil for nothing
 }
 
@@ -58,6 +59,7 @@ type flight struct {
 	row     qwp.Row
 	fixes   []fixed
 	names   []stored     // of columns that go out under others
+	past    []horizon    // blocks with rows that are older than a TTL
 	one     *qwp.Builder // of single rows
 	held    heldBlock
 	letters []Letter
@@ -390,7 +392,7 @@ func (f *flight) added() (full bool) {
 	p := f.parts[0]
 	f.begun = len(f.parts) > 1
 	f.units = append(f.units, unit{
-		fsn: f.fsn, part: p.Part, n: f.view.PartRows(p.Part), last: p.Table < 0, table: p.table, probe: p.probe,
+		fsn: f.fsn, part: p.Part, n: f.view.PartRows(p.Part), last: p.Table < 0, table: p.table, past: f.pastTTL(p.Part), probe: p.probe,
 	})
 	f.parts = f.parts[1:]
 	f.solo = f.solo || p.alone

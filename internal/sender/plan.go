@@ -72,7 +72,7 @@ func (f *flight) plan(ctx context.Context) error {
 	now := time.Now()
 	f.parts, f.ids, f.begun, f.planned = f.buf[:0], false, false, now
 	f.held, f.behind, f.letters, f.special = heldBlock{}, qwp.Part{Table: -1}, f.letters[:0], false
-	f.names = f.names[:0]
+	f.names, f.past = f.names[:0], f.past[:0]
 	f.replies.trim()
 	known := f.s.parking.meet(f.fsn)
 	if known != nil && known.complaint != nil {
@@ -120,6 +120,7 @@ func (f *flight) planBlock(ctx context.Context, todo []piece, paused bool, now t
 		return nil
 	}
 	f.suit(t, v)
+	f.expire(t, todo, v, now)
 	if v.asked.Before(f.planned) {
 		f.planned = v.asked
 	}

@@ -19,6 +19,7 @@ type oracle struct {
 	// missing are tables that the server is to create, times the names of timestamps.
 	missing map[string]bool
 	times   map[string]string
+	ttls    map[string]string
 	fails   func(table string) error                                   // runs first
 	heard   func(table string, since time.Time, rowID bool, err error) // is told the answer
 	asked   []question
@@ -49,7 +50,8 @@ func (o *oracle) judge(host, table string, since time.Time) (tables.Answer, erro
 	if why, held := o.holds[table]; held {
 		return tables.Answer{}, &tables.HoldError{Host: host, Table: table, Reason: why}
 	}
-	return tables.Answer{RowID: o.ids[table], Missing: o.missing[table], Timestamp: o.times[table]}, nil
+	ttl, err := tables.ParseTTL(o.ttls[table])
+	return tables.Answer{RowID: o.ids[table], Missing: o.missing[table], Timestamp: o.times[table], TTL: ttl}, err
 }
 
 // hold makes exactly these tables wait.

@@ -97,6 +97,9 @@ type State struct {
 	Host      string
 	// Connects counts connections made, Refusals answers that were no ack.
 	Connects, Refusals int64
+	// PastTTL counts rows that were acked and were older than the TTL of their table
+	// when they went out: they are gone, or will be soon.
+	PastTTL int64
 	// LastError is why the last connection or attempt ended, or a *HeldError when
 	// all that is pending waits for its tables; nil in health. Damage tells whether
 	// waiting can help.

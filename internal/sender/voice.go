@@ -28,7 +28,9 @@ type Voice struct {
 	recent  map[string]time.Time
 	columns map[string]struct{} // that were said to be sent by another name
 	over    chan struct{}       // closed and replaced when an outage ends
-	quota   quota               // of lines on refused rows
+	quota   quota               // of lines on rows of tables
+	// expiring are tables whose rows were said to be older than their TTL, and when.
+	expiring map[string]time.Time
 
 	letters   int64 // dead letters since they were last said
 	lettersAt time.Time

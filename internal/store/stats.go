@@ -86,6 +86,7 @@ func addTraffic(sum, more *sfpool.Stats) {
 	sum.Refusals += more.Refusals
 	sum.WireSent += more.WireSent
 	sum.WireReceived += more.WireReceived
+	sum.PastTTL += more.PastTTL
 }
 
 // addCounts adds what a pool on disk counts from its beginning, besides traffic: the

@@ -140,7 +140,7 @@ func (c *Config) plan() (p plan, err error) {
 	if p.partition, err = parsePartition(cmp.Or(c.PartitionBy, DefaultPartitionBy)); err != nil {
 		return plan{}, err
 	}
-	if p.ttl, err = parseTTL(c.TTL); err != nil {
+	if p.ttl, err = ParseTTL(c.TTL); err != nil {
 		return plan{}, err
 	}
 	return p, p.ttl.fits(p.partition)

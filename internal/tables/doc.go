@@ -23,6 +23,13 @@
 //	SQL refused (403, 404,    with exactly_once rows wait; else as before
 //	405)
 //
+// What else there is to know is asked for all tables of a host at once, every five
+// minutes, and nothing waits for the answer but the first rows of a table, for two
+// seconds at most: TTLs, which the sender compares with the times of rows; tables that
+// are suspended, which is said; views and tables without WAL, so that they are called by
+// their name. Where the server is to create a table that is missing, it is asked whether
+// it creates any; if not, the rows wait.
+//
 // # How keys come to a table that is written to
 //
 // Rows without the id that meet the keys become one row for each time. So the column

@@ -33,6 +33,11 @@ type fake struct {
 	mu         sync.Mutex
 	tables     map[string][]column // by host/table
 	questions  int
+	surveys    int
+	states     map[string][]any // rows of tables(), by host/table
+	stopped    []any            // what wal_tables() says
+	parameters map[string]string
+	broken     bool // those are refused
 	statements []string
 	down       error                           // what is said to everything
 	before     func(host, sql string) error    // before a statement; an error refuses it
@@ -97,6 +102,9 @@ func (f *fake) Exec(ctx context.Context, host, sql string) (*sqlhttp.Result, err
 	}
 	if f.down != nil {
 		return nil, f.down
+	}
+	if r, aside, err := f.asides(host, sql); aside {
+		return r, err
 	}
 	f.statements = append(f.statements, sql)
 	if f.before != nil {

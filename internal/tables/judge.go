@@ -40,11 +40,19 @@ func (k *Keeper) find(ctx context.Context, host, table string) (verdict, error) 
 			return verdict{}, err
 		}
 		s.columnSince = k.columnSince(host, table, s.rowIDType != "")
-		v, todo := k.judge(table, s)
-		if len(todo.statements) == 0 {
-			return v, nil
+		if s.missing {
+			s.creates = k.creation(ctx, host, table)
+		} else {
+			s.state = k.survey(ctx, host, table)
 		}
-		switch again := tried.done == todo.done; {
+		v, todo := k.judge(table, s)
+		again := tried.done == todo.done
+		if tried.done != "" && refused == nil && (!again || todo.unseen != nil) {
+			k.voice.say(infoLevel, tried.done, "table", table, "host", host, "sql", strings.Join(tried.statements, "; "))
+		}
+		switch {
+		case len(todo.statements) == 0:
+			return v, nil
 		case again && refused != nil:
 			return k.undone(todo, refused), nil
 		case again && todo.unseen != nil:
@@ -55,8 +63,22 @@ func (k *Keeper) find(ctx context.Context, host, table string) (verdict, error) 
 			return verdict{}, err
 		}
 	}
-	return verdict{hold: "it is changed by somebody else again and again", fresh: pause}, nil
+	return givenUp(table, refused == nil && tried.done == created), nil
 }
+
+// givenUp is the verdict on a table of which nothing that was done is seen. One that
+// comes about and is not there may be half lost: QuestDB 9.3.4 has its name, which
+// satisfies IF NOT EXISTS, and not its files.
+func givenUp(table string, unborn bool) verdict {
+	if !unborn {
+		return held("it is changed by somebody else again and again")
+	}
+	return held("CREATE TABLE succeeds, and yet the server knows no such table: somebody drops it at once, or the server has lost a part of it, in a crash perhaps. In the latter case run DROP TABLE " +
+		sqlhttp.Quote(table) + "; then it is created anew, with nothing of what it held")
+}
+
+// created is what is called a task that creates a table.
+const created = "table created"
 
 // task is what shall be done about a table, and how that is called.
 type task struct {
@@ -72,7 +94,7 @@ type task struct {
 func (k *Keeper) judge(table string, s shape) (verdict, task) {
 	switch {
 	case s.missing:
-		return k.judgeMissing(table)
+		return k.judgeMissing(table, s)
 	case s.timestamp == "":
 		return held("it has no designated timestamp, so that no row can be sent to it: create it anew with one, or drop it"), task{}
 	case s.rowIDType != "" && s.rowIDType != rowIDType && (s.rowID || k.cfg.ExactlyOnce && !s.keyed):
@@ -89,18 +111,20 @@ func (k *Keeper) judge(table string, s shape) (verdict, task) {
 	return k.judgeLost(table, s)
 }
 
-func (k *Keeper) judgeMissing(table string) (verdict, task) {
+func (k *Keeper) judgeMissing(table string, s shape) (verdict, task) {
 	switch {
 	case qwp.CheckTableName(table) != nil:
 		// There is no such table, and there cannot be: the server says so of its rows.
 		return verdict{fresh: fresh}, task{}
+	case k.cfg.Create == Server && s.none():
+		return held(s.toCreate(k.plan.create(table))), task{}
 	case k.cfg.Create == Server:
 		// Soon there is one, perhaps with keys that somebody gave it.
 		return k.first(), task{}
 	case k.cfg.Create == Never:
 		return held("there is no such table, and table_create is never: run " + k.plan.create(table)), task{}
 	}
-	return verdict{}, task{done: "table created", statements: []string{k.plan.create(table)}}
+	return verdict{}, task{done: created, statements: []string{k.plan.create(table)}}
 }
 
 // judgeLost is for a table without keys that shall have some. Rows without the id
@@ -109,6 +133,8 @@ func (k *Keeper) judgeMissing(table string) (verdict, task) {
 func (k *Keeper) judgeLost(table string, s shape) (verdict, task) {
 	column, keys := addColumn(table), enable(table, s.timestamp)
 	switch {
+	case s.kind != "":
+		return held(s.kind.why(table)), task{}
 	case k.cfg.DedupLost == Hold && s.rowIDType != "":
 		return held(`it has no DEDUP keys, which exactly_once needs: run ` + keys + `; or set dedup_lost = "restore"`), task{}
 	case k.cfg.DedupLost == Hold:
@@ -127,7 +153,7 @@ func (k *Keeper) judgeLost(table string, s shape) (verdict, task) {
 // plainly is the verdict on a table whose rows go. They have the id where there is a
 // column for it, so that it can become a key without erasing any.
 func plainly(s shape) verdict {
-	return verdict{fresh: fresh, Answer: Answer{RowID: s.rowIDType == rowIDType, Timestamp: s.timestamp}}
+	return verdict{fresh: fresh, Answer: Answer{RowID: s.rowIDType == rowIDType, Timestamp: s.timestamp, TTL: s.ttl}}
 }
 
 // first is the verdict on a table that the server is to create.
@@ -150,7 +176,7 @@ func (k *Keeper) run(ctx context.Context, host, table string, t task) (refused, 
 			return nil, err
 		}
 	}
-	k.voice.say(infoLevel, t.done, "table", table, "host", host, "sql", strings.Join(t.statements, "; "))
+	k.surveySoon(host, table)
 	return nil, nil
 }
 

@@ -76,6 +76,9 @@ type Answer struct {
 	// row may have, in whatever case: QuestDB 9.3.4 answers 500 to it for ever. Empty:
 	// not known.
 	Timestamp string
+	// TTL is how long the table keeps rows; zero: for ever, or not known. Older ones are
+	// acked and vanish.
+	TTL TTL
 	// Missing says that there was no such table, and that the first rows create it.
 	// Somebody else may be faster and want the row id: ask again once they are taken.
 	Missing bool

@@ -22,6 +22,8 @@ type shape struct {
 	rowIDType string // of the column; empty: there is none
 	// columnSince is since when there is a column for the row id, as far as known.
 	columnSince time.Time
+	state
+	creates // if the table is missing
 }
 
 // rowIDType is what the column for the row id has to be.

@@ -21,6 +21,9 @@ type host struct {
 	trouble time.Time // since when; zero: it answers
 	said    silence   // what was said of that
 	status  int       // HTTP status of the refusal of SQL that was said; 0: none
+	survey  survey    // of its tables
+	crowded bool      // which are too many for one
+	creates creates
 }
 
 // silence is what was said of a host that does not answer.
@@ -40,7 +43,9 @@ type entry struct {
 	asking  chan struct{} // closed when the question on its way is answered; nil: none
 	said    string        // what was said of it last: why its rows wait, or a note
 	saidAt  time.Time
-	waits   bool // what was said is that its rows wait
+	waits   bool      // what was said is that its rows wait
+	survey  survey    // of it alone, where there are many
+	stopped time.Time // when it was said last that it is suspended; zero: it is not
 }
 
 // line is what is to be logged once no lock is held.
@@ -106,7 +111,7 @@ func (k *Keeper) columnSince(host, table string, has bool) time.Time {
 }
 
 // lasting is what of a verdict is used when there is no new one.
-func (v *verdict) lasting() Answer { return Answer{RowID: v.RowID, Timestamp: v.Timestamp} }
+func (v *verdict) lasting() Answer { return Answer{RowID: v.RowID, Timestamp: v.Timestamp, TTL: v.TTL} }
 
 // troubled notes since when there is no answer.
 func (e *entry) troubled(at time.Time) {

@@ -15,7 +15,7 @@ type plan struct {
 	nanos     bool
 	rowID     bool
 	partition *unit
-	ttl       ttl
+	ttl       TTL
 }
 
 // create returns the statement for a table. It names the columns that no row brings
@@ -60,4 +60,9 @@ func keys(timestamp string) string {
 func question(table string) string {
 	return `SELECT "column", "type", designated, upsertKey FROM table_columns(` + sqlhttp.Literal(table) +
 		`) WHERE designated OR upsertKey OR lower("column") = ` + sqlhttp.Literal(rowid.Column)
+}
+
+// SetTTL returns the statement that gives a table a TTL.
+func SetTTL(table string, t TTL) string {
+	return "ALTER TABLE " + sqlhttp.Quote(table) + " SET TTL " + t.String()
 }

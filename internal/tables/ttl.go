@@ -8,6 +8,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // unit is a span of time that QuestDB counts partitions and TTLs in. Months have no
@@ -50,14 +51,14 @@ func parsePartition(s string) (*unit, error) {
 	return nil, fmt.Errorf("table_partition_by %q is unknown: use HOUR, DAY, WEEK, MONTH or YEAR", s)
 }
 
-// ttl is a number of units; zero keeps rows for ever.
-type ttl struct {
+// TTL is how long a table keeps rows, as a number of units; zero is for ever.
+type TTL struct {
 	n    int64
 	unit *unit
 }
 
 // String returns the TTL as SQL has it; empty for none.
-func (t ttl) String() string {
+func (t TTL) String() string {
 	switch t.n {
 	case 0:
 		return ""
@@ -67,26 +68,27 @@ func (t ttl) String() string {
 	return fmt.Sprintf("%d %sS", t.n, t.unit.name)
 }
 
-// parseTTL reads a positive whole number and a unit: "30 DAYS", "1 week", "4w".
-func parseTTL(s string) (ttl, error) {
+// ParseTTL reads a positive whole number and a unit: "30 DAYS", "1 week", "4w". Empty is
+// for ever.
+func ParseTTL(s string) (TTL, error) {
 	s = strings.TrimSpace(s)
 	if s == "" {
-		return ttl{}, nil
+		return TTL{}, nil
 	}
 	digits := len(s) - len(strings.TrimLeft(s, "0123456789"))
 	n, err := strconv.ParseInt(s[:digits], 10, 32)
 	if err != nil || n == 0 {
-		return ttl{}, fmt.Errorf(`table_ttl %q does not begin with a number from 1 to %d: write it as "30 DAYS" or "4w"`, s, math.MaxInt32)
+		return TTL{}, fmt.Errorf(`table_ttl %q does not begin with a number from 1 to %d: write it as "30 DAYS" or "4w"`, s, math.MaxInt32)
 	}
 	u, err := parseTTLUnit(strings.TrimSpace(s[digits:]))
 	if err != nil {
-		return ttl{}, fmt.Errorf("table_ttl %q: %w", s, err)
+		return TTL{}, fmt.Errorf("table_ttl %q: %w", s, err)
 	}
 	// QuestDB counts a TTL in 32 bits of hours or of months.
 	if max(n*u.hours, n*u.months) > math.MaxInt32 {
-		return ttl{}, fmt.Errorf("table_ttl %q is longer than QuestDB can count", s)
+		return TTL{}, fmt.Errorf("table_ttl %q is longer than QuestDB can count", s)
 	}
-	return ttl{n, u}, nil
+	return TTL{n, u}, nil
 }
 
 func parseTTLUnit(s string) (*unit, error) {
@@ -105,7 +107,7 @@ func parseTTLUnit(s string) (*unit, error) {
 }
 
 // fits checks that a TTL is a whole number of partitions, as QuestDB wants it.
-func (t ttl) fits(partition *unit) error {
+func (t TTL) fits(partition *unit) error {
 	switch {
 	case t.n == 0:
 		return nil
@@ -117,4 +119,30 @@ func (t ttl) fits(partition *unit) error {
 		return nil
 	}
 	return fmt.Errorf("table_ttl %q is no whole number of partitions by %s: QuestDB refuses such a table", t, partition.name)
+}
+
+// Before returns the time before which rows are older than the TTL at now; the zero
+// time for a TTL that is longer than anybody's rows are old.
+func (t TTL) Before(now time.Time) time.Time {
+	const longest = 1000 * 12 // months
+	switch {
+	case t.n == 0:
+		return time.Time{}
+	case t.unit.months > 0 && t.n*t.unit.months <= longest:
+		return now.AddDate(0, -int(t.n*t.unit.months), 0)
+	case t.unit.hours > 0 && t.n*t.unit.hours <= longest*30*24:
+		return now.Add(-time.Duration(t.n*t.unit.hours%24)*time.Hour).AddDate(0, 0, -int(t.n*t.unit.hours/24))
+	}
+	return time.Time{}
+}
+
+// Enlarged returns a multiple of the TTL that rows of a time are not older than at now:
+// QuestDB takes a TTL that is a whole number of partitions, as each multiple is.
+func (t TTL) Enlarged(now, row time.Time) TTL {
+	for more := t; t.n > 0; more.n += t.n {
+		if !more.Before(now).After(row) {
+			return more
+		}
+	}
+	return t
 }

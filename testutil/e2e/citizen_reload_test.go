@@ -140,7 +140,7 @@ func TestTelegrafKeepsRowsItselfWhereItIsToWaitForTheDirectory(t *testing.T) {
 // statFields are those of the measurement internal_questdb_sf that stand in the
 // plugin's README.
 var statFields = strings.Fields(`rows_appended rows_acked rows_pending rows_held rows_dead_lettered rows_evicted rows_quarantined
-	dead_letters_final dead_letters_refused dead_letter_bytes dead_letters_removed incidents quarantine_removed types_refused tables_barred outage_ns
+	dead_letters_final dead_letters_refused dead_letter_bytes dead_letters_removed incidents quarantine_removed rows_past_ttl types_refused tables_barred outage_ns
 	bytes_appended bytes_acked bytes_pending wire_bytes_sent wire_bytes_received store_bytes store_max_bytes store_full_ns oldest_pending_age_ns
 	connects reconnects refusals slots_live slots_leaked orphans in_ram rows_in_ram rows_moved_from_ram rows_lost_in_ram
 	metrics_dropped_before_store values_altered values_left_out rows_merged`)

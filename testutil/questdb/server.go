@@ -225,3 +225,7 @@ func (s *Server) waitReady(ctx context.Context) error {
 		}
 	}
 }
+
+// CloseIdle closes the connection that the last query left open, for tests that count
+// connections.
+func (s *Server) CloseIdle() { s.client.CloseIdleConnections() }

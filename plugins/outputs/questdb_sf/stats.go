@@ -79,6 +79,7 @@ var fields = []field[view]{
 	total("connects", func(s *sfpool.Stats) int64 { return s.Connects }),
 	total("reconnects", reconnects),
 	total("refusals", func(s *sfpool.Stats) int64 { return s.Refusals }),
+	total("rows_past_ttl", func(s *sfpool.Stats) int64 { return s.PastTTL }),
 	total("types_refused", func(s *sfpool.Stats) int64 { return int64(s.Verdicts) }),
 	total("tables_barred", func(s *sfpool.Stats) int64 { return int64(s.TablesBarred) }),
 	{"outage_ns", longestOutage},
