@@ -80,9 +80,6 @@ func parseResult(sql string, resp *http.Response) (*Result, error) {
 	return &answer.Result, nil
 }
 
-// CloseIdle closes the connection that a Query has left open for the next one.
-func (s *Server) CloseIdle() { s.client.CloseIdleConnections() }
-
 // Rows reads a whole table in the order of its timestamp.
 func (s *Server) Rows(ctx context.Context, table string) (*Result, error) {
 	return s.Query(ctx, "select * from "+Quote(table))
