@@ -113,6 +113,7 @@ func (s *Slot) pendingFrames() int64 { return s.stats(s.published).PendingFrames
 func (s *Slot) takeOut(fsn FSN, rows int64) {
 	if g := s.find(fsn); g != nil {
 		g.gone += rows
+		s.ripen(g)
 	}
 }
 

@@ -212,7 +212,7 @@ func (s *Slot) begin(r *recovery) error {
 	s.foundBytes = s.pendingBytes
 	s.account.setLast(s.last().size)
 	s.prepareAhead(0)
-	if s.segs[0].last() <= s.watermark && len(s.segs) > 1 {
+	if s.segs[0].last() <= s.watermark && len(s.segs) > 1 || len(s.ripe) > 0 {
 		_ = s.trim() // tried again at the next Settle
 	}
 	return nil

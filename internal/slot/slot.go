@@ -139,8 +139,10 @@ type Slot struct {
 	incidents                 int64
 	numbered                  [maxNumbered]uint32 // for .qsf-state
 
-	entries    []int // of the summary table, free
-	full       bool  // the last Reserve found no room
+	entries    []int      // of the summary table, free
+	ripe       []*segment // to be made hollow
+	overlooked bool       // some more would be, if .qsf-state could say that they are settled
+	full       bool       // the last Reserve found no room
 	durableGen int64
 	durableEnd int64
 	changed    bell // something was published

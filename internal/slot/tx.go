@@ -108,9 +108,15 @@ func (s *Slot) trimAgain() bool {
 	return s.trimDoomed()
 }
 
-// trimDoomed is trim if there is something to unlink, and says whether it did.
-// The caller holds settling.
-func (s *Slot) trimDoomed() bool { return len(s.settler.doomed) > 0 && s.trim() == nil }
+// trimDoomed is trim if there is something to unlink or to hollow out, and says
+// whether bytes came back. The caller holds settling.
+func (s *Slot) trimDoomed() bool {
+	if len(s.settler.doomed) == 0 && !s.anyRipe() {
+		return false
+	}
+	before := s.account.bytes()
+	return s.trim() == nil && s.account.bytes() < before
+}
 
 // acquire takes the token. A free one is taken even when ctx is done: who does
 // not want to wait passes such a context.
