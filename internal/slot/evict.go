@@ -94,6 +94,7 @@ func (s *Slot) passUpTo(last FSN) (e Eviction, _ error) {
 	before := s.pendingFrames()
 	for i := 0; i < len(s.segs)-1 && s.segs[i].last() <= last; i++ {
 		g := s.segs[i]
+		g.evicted = true
 		e.Segments++
 		e.Bytes += g.held
 		times.add(g.span)

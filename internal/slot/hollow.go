@@ -51,7 +51,7 @@ func (s *Slot) ripen(g *segment) {
 	}
 	g.spent = true
 	s.pendingBytes -= g.end - headerSize
-	if g.hollowable() {
+	if g.hollowable() && !s.o.Retain.keeps() {
 		s.ripe = append(s.ripe, g)
 	}
 }

@@ -76,7 +76,8 @@ type segment struct {
 	wounded bool
 	gone    int64 // of its rows, those that are settled and not lost
 	// spent: all of it is settled, above the watermark; its bytes are not pending.
-	spent bool
+	spent   bool
+	evicted bool // some of it was given up by Evict
 }
 
 // next is the FSN behind the last frame.

@@ -230,7 +230,7 @@ func (s *Slot) writeAck(watermark FSN) error {
 func (s *Slot) unlinkDoomed() error {
 	for len(s.settler.doomed) > 0 {
 		g := s.settler.doomed[0]
-		if err := s.remove(g); err != nil {
+		if err := s.putAway(g); err != nil {
 			return err
 		}
 		s.settler.doomed = s.settler.doomed[1:]

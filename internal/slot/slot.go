@@ -35,6 +35,9 @@ type Options struct {
 	Durability Durability
 	// SyncInterval is the longest time until a sync under Periodic. Default 1 s.
 	SyncInterval time.Duration
+	// Retain, if given, keeps segments that are done with for a while. Then none is made
+	// hollow.
+	Retain *Retention
 	// Target is written to .target when that file is absent; "" writes none.
 	Target string
 	// Now is the wall clock for segment headers. Default time.Now.

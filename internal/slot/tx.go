@@ -79,7 +79,11 @@ func (s *Slot) reserve(ctx context.Context, frames []int, wait bool) (*Tx, error
 		n := s.segmentsFor(frames)
 		full, room := s.takeRoom(n)
 		if full == nil {
-			return s.newTx(frames, n)
+			t, err := s.newTx(frames, n)
+			if s.giveWay(err) {
+				continue
+			}
+			return t, err
 		}
 		if full.Never {
 			s.end()
@@ -88,7 +92,7 @@ func (s *Slot) reserve(ctx context.Context, frames []int, wait bool) (*Tx, error
 		s.release()
 		// No nudge here: two that wait would wake each other for ever. Instead a
 		// spare that is not enough goes to one for whom it is, who found us busy.
-		if s.trimAgain() || s.account.reclaim() || s.yield() {
+		if s.giveWay(full) || s.trimAgain() || s.account.reclaim() || s.yield() {
 			continue
 		}
 		if !wait {
