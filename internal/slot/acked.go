@@ -67,14 +67,9 @@ func (a *AckedReader) Read() error {
 
 // chain gives out what is settled in the segments of the slot.
 func (a *AckedReader) chain() error {
-	b, err := readSmall(a.FS, filepath.Join(a.Dir, stateName), stateTable)
-	if err != nil {
+	st, err := a.state()
+	if err != nil || !st.valid {
 		return ignoreMissing(err)
-	}
-	var st stored
-	st.pick(slices.Grow(b, stateTable)[:stateTable])
-	if !st.valid {
-		return nil
 	}
 	entries, err := a.FS.ReadDir(a.Dir)
 	if err != nil {
@@ -86,19 +81,43 @@ func (a *AckedReader) chain() error {
 			names = append(names, filepath.Join(a.Dir, e.Name()))
 		}
 	}
-	b2 := book{watermark: st.state.watermark, settled: st.state.settled}
+	b := book{watermark: st.state.watermark, settled: st.state.settled}
 	for _, name := range names {
 		if other, err := a.contradicts(name, &st.state); err != nil || other {
 			return err
 		}
 	}
 	for _, name := range names {
-		if err := a.settledIn(name, &b2); err != nil {
+		if err := a.settledIn(name, &b); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// state reads .qsf-state, which somebody may be writing: a record that is in the middle
+// of that is looked at again. One that a crash has torn stays so.
+func (a *AckedReader) state() (st stored, err error) {
+	for range stateTries {
+		b, err := readSmall(a.FS, filepath.Join(a.Dir, stateName), stateTable)
+		if err != nil {
+			return st, err
+		}
+		b = append(b, make([]byte, stateTable-len(b))...)
+		st = stored{}
+		st.pick(b)
+		if !st.state.torn && len(st.heads) == 2 {
+			break
+		}
+		time.Sleep(statePause)
+	}
+	return st, nil
+}
+
+const (
+	stateTries = 5
+	statePause = 2 * time.Millisecond
+)
 
 // contradicts says whether the frame at the watermark is another one than was settled:
 // then nothing is known of these numbers.
@@ -137,6 +156,9 @@ func (a *AckedReader) walk(name string, each func(FSN, record) (bool, error)) er
 // walkHead goes over the frames of a segment of the chain for as long as each wants,
 // or up to where it cannot be read: behind that no number is sure.
 func (a *AckedReader) walkHead(name string, begin func(header), each func(FSN, record) (bool, error)) error {
+	if has, err := a.begun(name); err != nil || !has {
+		return err
+	}
 	f, h, size, err := a.open(name)
 	if f == nil {
 		return err
@@ -161,6 +183,23 @@ func (a *AckedReader) walkHead(name string, begin func(header), each func(FSN, r
 	return nil
 }
 
+// begun says whether a segment has a frame. Before that its header does not know its
+// base: it is written once more in front of the first frame.
+func (a *AckedReader) begun(name string) (has bool, err error) {
+	f, _, size, err := a.open(name)
+	if f == nil {
+		return false, err
+	}
+	defer f.Close()
+	var r reader
+	r.reset(f)
+	rec, err := r.frame(headerSize, size)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil
+	}
+	return err == nil && rec.bad == "" && rec.size > 0, err
+}
+
 // open opens a segment file; nil for one that is gone, or no segment of ours.
 func (a *AckedReader) open(name string) (f vfs.File, h header, size int64, err error) {
 	f, err = a.FS.OpenFile(name, os.O_RDONLY, 0)
@@ -170,9 +209,8 @@ func (a *AckedReader) open(name string) (f vfs.File, h header, size int64, err e
 	if err != nil {
 		return nil, header{}, 0, err
 	}
-	size, err = f.Size()
 	b := make([]byte, headerSize)
-	if err == nil {
+	if size, err = f.Size(); err == nil {
 		_, err = f.ReadAt(b, 0)
 	}
 	fault, _ := headerFault(b)

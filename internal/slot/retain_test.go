@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -317,4 +318,65 @@ func TestErrorsWhileSegmentsAreKeptLoseNothing(t *testing.T) {
 			t.Errorf("error at call %d, then death: %v", at, err)
 		}
 	}
+}
+
+// Rewind reads beside whoever has the slot: what was acked before it began is found,
+// and nothing that is pending when it ends.
+func TestAckedFramesAreReadBesideTheOwnerOfTheSlot(t *testing.T) {
+	o := keeping(options(vfs.OS), time.Hour, 0)
+	o.Dir, o.Durability = filepath.Join(t.TempDir(), "base-0"), slot.Memory
+	s := open(t, o)
+	var settled atomic.Int64
+	stop, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		var err error
+		for id := uint64(0); err == nil; id++ {
+			select {
+			case <-stop:
+				ended <- nil
+				return
+			default:
+			}
+			if err = store(s, frame(id, 1, 500)); err == nil && id%3 == 2 { // the others are pending for a moment
+				err = s.SettleAll([]slot.Done{
+					{FSN: slot.FSN(id - 2), Shares: []slot.Share{{As: slot.Acked, Rows: 1}}},
+					{FSN: slot.FSN(id - 1), Shares: []slot.Share{{As: slot.Acked, Rows: 1}}},
+				})
+				settled.Store(int64(id))
+				_ = s.Settle(slot.FSN(id), 1, slot.Acked)
+			}
+		}
+		ended <- err
+	}()
+	for range 1000 {
+		if settled.Load() > 3000 {
+			break
+		}
+		before, found := settled.Load(), map[uint64]bool{}
+		do(t, (&slot.AckedReader{
+			FS: vfs.OS, Dir: o.Dir, Inspect: inspect,
+			Visit: func(f slot.Frame) error {
+				if found[idOf(f.Bytes)] {
+					t.Errorf("frame %d comes twice", idOf(f.Bytes))
+				}
+				found[idOf(f.Bytes)] = true
+				return nil
+			},
+			Done:    func(string) error { return nil },
+			Skipped: func(path, why string) { t.Errorf("%s: %s", path, why) },
+		}).Read())
+		after := settled.Load() + 4 // one round may be under way
+		for id := range uint64(max(0, before)) {
+			if !found[id] {
+				t.Fatalf("frame %d was acked and is not found; %d were", id, before)
+			}
+		}
+		for id := range found {
+			if int64(id) > after {
+				t.Fatalf("frame %d is pending", id)
+			}
+		}
+	}
+	close(stop)
+	do(t, <-ended)
 }
