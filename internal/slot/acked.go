@@ -25,7 +25,7 @@ type AckedReader struct {
 	FS  vfs.FS
 	Dir string
 	// Since leaves out segments that were done with before. When a frame of the chain
-	// was acked is not known.
+	// was acked is not known, nor what was done with while the clock was not set.
 	Since time.Time
 	// Inspect counts rows, as in Options. Frames without rows are left out.
 	Inspect Inspector
@@ -55,7 +55,7 @@ func (a *AckedReader) Read() error {
 	}
 	for _, e := range entries {
 		at, ok := ackedAt(e.Name())
-		if !ok || !e.Type().IsRegular() || at < a.Since.Unix() {
+		if !ok || !e.Type().IsRegular() || at < a.Since.Unix() && at >= clockUnset {
 			continue
 		}
 		if err := a.kept(filepath.Join(a.Dir, e.Name())); err != nil {

@@ -199,8 +199,7 @@ func (r *Retention) Shrink() {
 }
 
 // check forgets what somebody else has removed, as Rewind does in another process:
-// older files would go in vain. It looks at each file, once a minute. The caller holds
-// mu.
+// older files would go in vain. It looks once a minute. The caller holds mu.
 func (r *Retention) check() {
 	if !r.checked.IsZero() && time.Since(r.checked) < time.Minute {
 		return
@@ -209,16 +208,36 @@ func (r *Retention) check() {
 	r.forgetGone()
 }
 
+// forgetGone compares with what stands in the directories. The caller holds mu.
 func (r *Retention) forgetGone() {
+	there := map[string]map[string]struct{}{} // names by directory; nil where it cannot be read
 	r.files = slices.DeleteFunc(r.files, func(f retained) bool {
-		_, err := r.fsys.Stat(f.path)
-		gone := errors.Is(err, fs.ErrNotExist)
+		dir, name := filepath.Split(f.path)
+		names, known := there[dir]
+		if !known {
+			names = r.namesIn(dir)
+			there[dir] = names
+		}
+		_, is := names[name]
+		gone := names != nil && !is
 		if gone {
 			r.bytes.Add(-f.bytes)
 			r.count.Add(-1)
 		}
 		return gone
 	})
+}
+
+func (r *Retention) namesIn(dir string) map[string]struct{} {
+	entries, err := r.fsys.ReadDir(filepath.Clean(dir))
+	if ignoreMissing(err) != nil {
+		return nil
+	}
+	names := make(map[string]struct{}, len(entries))
+	for _, e := range entries {
+		names[e.Name()] = struct{}{}
+	}
+	return names
 }
 
 // ForgetGone forgets what somebody else has removed.

@@ -151,6 +151,28 @@ func TestTheOldestKeptSegmentsGoBeyondTheirBytesAndTheirAge(t *testing.T) {
 	}
 }
 
+// Somebody else takes files away, which are no reason to remove older ones.
+func TestFilesThatAreGoneDoNotCountInWhatIsKept(t *testing.T) {
+	mem := newMem()
+	now := time.Unix(1800000000, 0)
+	o := options(mem)
+	o.Now = func() time.Time { now = now.Add(time.Second); return now }
+	o = keeping(o, 0, 4*4096)
+	s := open(t, o)
+	fill(t, s, 0, 24, 1000)
+	settle(t, s, 0, 15)
+	kept := keptFiles(t, mem)
+	remove(t, mem, kept[1])
+	remove(t, mem, kept[2])
+	settle(t, s, 16, 19)
+	if got := keptFiles(t, mem); len(got) != 3 {
+		t.Errorf("%v are left of %v and one more", got, kept)
+	}
+	if b, n := o.Retain.Kept(); n != 3 || b != 3*4096 {
+		t.Errorf("%d files, %d bytes", n, b)
+	}
+}
+
 // A box whose clock was not set yet must not lose what it keeps once it is.
 func TestAClockThatWasNeverSetMakesNothingOld(t *testing.T) {
 	mem := newMem()
@@ -167,6 +189,9 @@ func TestAClockThatWasNeverSetMakesNothingOld(t *testing.T) {
 		t.Fatalf("%d files", n)
 	}
 	now = time.Unix(1800000000, 0)
+	if got, _ := ackedIDs(t, mem, now); !slices.Equal(got, ids(0, 8)) {
+		t.Errorf("found %v: nobody knows when they were acked", got)
+	}
 	o.Retain.Prune(now)
 	if got := keptFiles(t, mem); len(got) != 2 || !strings.HasSuffix(got[0], ".acked.1800000000") {
 		t.Errorf("%v", got)
