@@ -288,3 +288,41 @@ func TestALostStateBringsNoSettledFrameBackButEmpty(t *testing.T) {
 		do(t, s.Close())
 	})
 }
+
+// Damage to a hollow segment costs nothing: all of it is settled. Where it makes the
+// numbers of the frames a guess they come again, with nothing in them.
+func TestEveryHarmedByteOfAHollowSegmentCostsNoRow(t *testing.T) {
+	mem := newMem()
+	s := open(t, options(mem))
+	fill(t, s, 0, 14, 1000)
+	settle(t, s, 4, 7)
+	do(t, s.Close())
+	const name = "sf-0000000000000000.sfa"
+	whole := read(t, mem, name)
+	if len(whole) != 24+4*22 {
+		t.Fatalf("%d bytes", len(whole))
+	}
+	for at := range whole {
+		left := mem.CrashKept()
+		rot(t, left, name, int64(at))
+		s := open(t, options(left))
+		var got []uint64
+		for c := s.NewCursor(); ; {
+			e, ok, err := c.Next()
+			do(t, err)
+			if !ok {
+				break
+			}
+			if rows, _, _, _, _ := inspect(e.Bytes); rows == 1 {
+				got = append(got, idOf(e.Bytes))
+			}
+		}
+		if want := append(ids(0, 4), ids(8, 14)...); !slices.Equal(got, want) {
+			t.Errorf("byte %d: pending %v", at, got)
+		}
+		auditedAt(t, s, 10)
+		if st := s.Stats(); st.Acked != 4 || st.Quarantined+st.Unknown != 0 || st.Accepted != 14 {
+			t.Errorf("byte %d: %+v", at, st)
+		}
+	}
+}
