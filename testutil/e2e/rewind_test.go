@@ -35,7 +35,7 @@ func TestRewindBringsAServerThatWasSetBackUpToDate(t *testing.T) {
 	check(t, srv.Restart(ctx))
 	none(t, set.Check(readBack(ctx, t, srv), 0, 6000), 0) // the others are not there
 
-	pool := must(sfpool.Open(ctx, sfpool.Config{URLs: []string{srv.HTTP()}, Dir: dir, ExactlyOnce: true, RetainAcked: time.Hour}))(t)
+	pool := must(sfpool.Open(ctx, sfpool.Config{URLs: []string{srv.HTTP()}, Dir: dir, ExactlyOnce: true, RetainAcked: time.Hour, HousekeeperInterval: 100 * time.Millisecond}))(t)
 	defer func() { check(t, pool.Close(ctx)) }()
 	r := must(pool.Rewind(ctx, since))(t)
 	t.Logf("%+v", r)
