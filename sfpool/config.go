@@ -139,6 +139,14 @@ type Config struct {
 	// MaxAge drops rows that are stored longer and not acked: whole segments, when
 	// the last row in them is that old. Default: never.
 	MaxAge time.Duration
+	// RetainAcked keeps acked segments in their slots for so long, and up to
+	// RetainAckedBytes of all slots together, for Rewind; 0 is no limit by time, or by
+	// size. Default: both 0, nothing is kept. The files do not count in MaxTotalBytes,
+	// and are removed first, the oldest of them, where the disk is short or MinFreeSpace
+	// would be touched. Kept are whole segments, when all before them is acked too.
+	// Those behind rows that wait then take their room until these are acked.
+	RetainAcked      time.Duration
+	RetainAckedBytes int64
 	// QuarantineMaxBytes caps what was quarantined in the slots; the oldest files
 	// beyond it are removed. Default 256 MiB, negative for no cap.
 	QuarantineMaxBytes int64
@@ -257,6 +265,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("sender_id %q: use letters, digits, '-' and '_'", c.SenderID)
 	case strings.HasSuffix(c.SenderID, importedSuffix):
 		return fmt.Errorf("sender_id %q: the ending %q is that of slots that were renamed", c.SenderID, importedSuffix)
+	case strings.HasSuffix(c.SenderID, rewindSuffix):
+		return fmt.Errorf("sender_id %q: the ending %q is that of slots that rewind makes", c.SenderID, rewindSuffix)
 	case c.MaxSegmentBytes < minSegmentBytes || c.MaxSegmentBytes > maxSegmentBytes:
 		return fmt.Errorf("sf_max_segment_bytes %d: from %d to %d", c.MaxSegmentBytes, minSegmentBytes, maxSegmentBytes)
 	case c.MaxTotalBytes != 0 && c.MaxTotalBytes < c.leastTotal():
@@ -297,7 +307,7 @@ func (c Config) Validate() error {
 		return errors.New("drain_orphans needs sf_dir: there are no orphans in RAM")
 	}
 	lc, tc := c.link(), c.tables(nil)
-	return cmp.Or(lc.Validate(), tc.Validate(), c.checkConflict())
+	return cmp.Or(lc.Validate(), tc.Validate(), c.checkConflict(), c.checkRetain())
 }
 
 // minSegmentBytes leaves room for a frame that is worth its header.

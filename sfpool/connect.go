@@ -57,6 +57,8 @@ import (
 //	sf_full                           Full: block, drop_oldest, drop_newest (ours)
 //	sf_min_free_space                 MinFreeSpace, as 5% or 1g (ours)
 //	sf_max_age_millis                 MaxAge, 0 for never (ours)
+//	sf_retain_acked_millis            RetainAcked, 0 for no limit by time (ours)
+//	sf_retain_acked_bytes             RetainAckedBytes, 0 for no limit by size (ours)
 //	quarantine_max_bytes              QuarantineMaxBytes, 0 for no cap (ours)
 //	orphans_max_bytes                 OrphansMaxBytes, 0 for no cap (ours)
 //	sf_append_deadline_millis         AppendDeadline

@@ -106,6 +106,8 @@ var connectKeys = []connectKey{
 	{name: "sf_full", set: to(full, func(c *connect) *Full { return &c.Full })},
 	{name: "sf_min_free_space", set: to(ParseFreeSpace, func(c *connect) *FreeSpace { return &c.MinFreeSpace })},
 	{name: "sf_max_age_millis", set: to(connstr.Millis(0), func(c *connect) *time.Duration { return &c.MaxAge })},
+	{name: "sf_retain_acked_millis", set: to(connstr.Millis(0), func(c *connect) *time.Duration { return &c.RetainAcked })},
+	{name: "sf_retain_acked_bytes", set: to(connstr.Size(0), func(c *connect) *int64 { return &c.RetainAckedBytes })},
 	{name: "quarantine_max_bytes", set: to(orNever(connstr.Size(0)), func(c *connect) *int64 { return &c.QuarantineMaxBytes })},
 	{name: "orphans_max_bytes", set: to(connstr.Size(0), func(c *connect) *int64 { return &c.OrphansMaxBytes })},
 	{name: "sf_append_deadline_millis", set: to(connstr.Millis(1), func(c *connect) *time.Duration { return &c.AppendDeadline })},

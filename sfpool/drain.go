@@ -9,7 +9,6 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/sender"
@@ -102,8 +101,8 @@ func (p *Pool) livingOwner(name string) error {
 	if !ok || base == p.cfg.SenderID || imported(name, p.cfg.SenderID) {
 		return nil
 	}
-	if owner, is := strings.CutSuffix(base, importedSuffix); is {
-		base, index = owner, 0 // was renamed by its owner, who drains it
+	if owner, is := offspring(base); is {
+		base, index = owner, 0 // its owner drains it
 	}
 	p.probing.Lock() // two looks would take each other for that pool
 	defer p.probing.Unlock()

@@ -33,6 +33,9 @@ func (p *Pool) keepHouse() {
 		case <-tick:
 			tick = nil
 			p.tidy()
+		case <-p.retention.First():
+		case <-p.retainedDue():
+			p.tidy()
 		}
 	}
 }
@@ -51,6 +54,7 @@ func (p *Pool) tidy() {
 		{"look for orphans", p.tendOrphans},
 		{"start of the feeding of dead letters", p.startFeeding},
 		{"eviction by age", p.evictAged},
+		{"look at acked segments that are kept", p.tendRetained},
 		{"audit of the ledgers", p.auditSlots},
 		{"look at quarantined files", p.capQuarantine},
 		{"account of dropped rows", func() { p.losses.tellDue(false) }},

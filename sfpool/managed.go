@@ -25,11 +25,19 @@ func splitName(name string) (base string, index int, ok bool) {
 	return base, index, err == nil && index >= 0 && strconv.Itoa(index) == digits
 }
 
-// imported says whether a slot was renamed out of the way of ours: it was ours
-// by name, so it is drained in any case.
+// imported says whether a slot was renamed out of the way of ours, or was made of
+// ours by Rewind: it is ours by name, so it is drained in any case.
 func imported(name, base string) bool {
 	b, _, ok := splitName(name)
-	return ok && b == base+importedSuffix
+	return ok && (b == base+importedSuffix || b == base+rewindSuffix)
+}
+
+// offspring returns the sender_id of the pool that drains such a slot.
+func offspring(base string) (owner string, is bool) {
+	if owner, is = strings.CutSuffix(base, importedSuffix); is {
+		return owner, true
+	}
+	return strings.CutSuffix(base, rewindSuffix)
 }
 
 // importedSuffix stands behind the sender_id in names that slot.Import gives.

@@ -37,6 +37,7 @@ func (p *Pool) probe(ctx context.Context) error {
 	} else if err := p.takeDir(ctx); err != nil {
 		return err
 	}
+	p.retention = p.newRetention()
 	p.verdicts = p.learn()
 	total, err := p.cfg.maxTotal()
 	p.budget = slot.NewBudget(total)
@@ -166,10 +167,14 @@ func (p *Pool) holdsOthersRows(name string) error {
 }
 
 func (p *Pool) slotOptions(name string) slot.Options {
-	return slot.Options{
+	o := slot.Options{
 		FS: p.cfg.FS, Dir: p.path(name), SegmentBytes: p.cfg.MaxSegmentBytes,
 		Durability: p.cfg.Durability, SyncInterval: p.cfg.SyncInterval, Now: p.cfg.Now, OnIncident: p.onIncident(name),
 	}
+	if p.retains(name) {
+		o.Retain = p.retention
+	}
+	return o
 }
 
 // setAside makes room for a slot of ours where another client left one of a

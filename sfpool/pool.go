@@ -41,9 +41,11 @@ type Pool struct {
 	incidents    atomic.Int64
 	losses       losses
 	pace         pace
-	clock        clock         // the housekeeper's own
-	evicting     chan struct{} // has room for who drops rows to make room
-	sayDropped   sync.Once     // that there is no file for dead letters
+	clock        clock           // the housekeeper's own
+	retaining    retaining       // likewise
+	retention    *slot.Retention // nil in RAM mode
+	evicting     chan struct{}   // has room for who drops rows to make room
+	sayDropped   sync.Once       // that there is no file for dead letters
 	feeder       *feeder
 	unlockPool   func() error // nil in RAM mode
 	guard        *vfs.Guarded // as cfg.FS; nil in RAM mode
@@ -129,7 +131,7 @@ func newPool(cfg Config, with parts) *Pool {
 		closing: make(chan struct{}), lastCall: make(chan struct{}), wake: make(chan struct{}, 1), starve: make(chan struct{}, 1),
 		feeder: newFeeder(), shut: make(chan struct{}), changed: make(chan struct{}), places: make([]place, cfg.MaxSenders),
 		backlog: !cfg.inRAM(), setAsideDue: !cfg.inRAM(),
-		losses: losses{log: cfg.Logger}, clock: clock{now: cfg.Now}, evicting: make(chan struct{}, 1),
+		losses: losses{log: cfg.Logger}, clock: clock{now: cfg.Now}, retaining: retaining{clock: clock{now: cfg.Now}}, evicting: make(chan struct{}, 1),
 		orphans: orphanage{opened: time.Now(), known: map[string]*orphan{}, look: !cfg.inRAM()},
 	}
 	for i := range p.places {

@@ -43,6 +43,10 @@ type Stats struct {
 	// PendingBytes are the bytes of frames not acked. StoreBytes are the segment
 	// files of open slots, MaxBytes is their cap.
 	PendingBytes, StoreBytes, MaxBytes int64
+	// RetainedBytes are those of acked segments that are kept for Rewind, in
+	// RetainedSegments files.
+	RetainedBytes    int64
+	RetainedSegments int
 	// AppendedBytes and AckedBytes are the bytes of frames that were stored, and
 	// that left a slot, acked as a rule; Connects counts connections made, Refusals
 	// answers that were no ack. All of them since the pool was opened, orphans apart.
@@ -121,6 +125,7 @@ func (p *Pool) Stats() Stats {
 	if p.network != nil {
 		st.WireSent, st.WireReceived = p.network.Wire()
 	}
+	st.RetainedBytes, st.RetainedSegments = p.retention.Kept()
 	p.countStates(&st)
 	for _, g := range p.glimpses() {
 		st.add(g)

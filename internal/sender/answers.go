@@ -118,13 +118,15 @@ func (f *flight) take(ctx context.Context, a answer) error {
 // settle notes that the first n units are acked, and removes them. Frames of which
 // nothing is left are settled.
 func (f *flight) settle(n int) {
-	if n > 0 {
+	if slices.ContainsFunc(f.units[:n], hasRows) {
 		f.s.tookRows(f.conn.Host())
 	}
 	f.done, f.shares = f.done[:0], f.shares[:0]
 	for i := range f.units[:n] {
 		u := &f.units[i]
-		f.s.cfg.Book.Accepted(f.conn.Host(), u.table)
+		if hasRows(*u) {
+			f.s.cfg.Book.Accepted(f.conn.Host(), u.table)
+		}
 		if u.probe != nil {
 			f.probing = verdict.Key{}
 			f.lifted(u.probe)
@@ -138,6 +140,10 @@ func (f *flight) settle(n int) {
 		f.again = f.again || f.s.parking.unproven
 	}
 }
+
+// hasRows is false of a frame without rows: that it is settled proves nothing about
+// the server, which over ILP has not even seen it.
+func hasRows(u unit) bool { return u.n > 0 }
 
 func (f *flight) settleUnit(u *unit) {
 	f.s.tookPastTTL(u.past)

@@ -324,3 +324,30 @@ func TestWithoutRoomForLettersTheirFrameWaitsAndOthersGoOn(t *testing.T) {
 		})
 	})
 }
+
+// A frame without rows, which is all that is left of a frame that was settled before,
+// is settled without the server: that proves nothing about it.
+func TestFramesWithoutRowsAreNoProofThatTheServerTakesRows(t *testing.T) {
+	d := newDB(true)
+	isolated(t, d, sender.Config{}, func(t *testing.T, b *bed, letters *letterBox) {
+		refusing := true
+		d.refuses = func() *link.Refusal {
+			if !refusing {
+				return nil
+			}
+			return &link.Refusal{Host: "server", HTTPStatus: 400, Class: link.RowFault, Line: 1, Message: "invalid table name"}
+		}
+		for range 10 {
+			b.storeIn("a", "b")
+			b.storeFrame([]byte("QWP1\x01\x08\x00\x00\x02\x00\x00\x00\x00\x00"), 0)
+			time.Sleep(time.Minute)
+		}
+		letters.has(t)
+		refusing = false
+		time.Sleep(time.Hour)
+		letters.has(t)
+		if st := b.slot.Stats(); st.Acked != 20 || st.PendingFrames != 0 {
+			t.Errorf("%+v", st)
+		}
+	})
+}

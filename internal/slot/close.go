@@ -93,6 +93,18 @@ func (s *Slot) saveClean() error {
 	return s.settler.state.sync()
 }
 
+// putLastAway takes the last file away, which has no more to it than its frames then.
+func (s *Slot) putLastAway() error {
+	g := s.tail.seg
+	if g.frames == 0 {
+		return s.remove(g)
+	}
+	if s.o.Retain.keeps() && s.tail.file.Truncate(g.end) == nil {
+		g.size = g.end
+	}
+	return s.putAway(g)
+}
+
 // leaveEmpty removes every segment. The last goes only when the others are gone
 // for certain: it proves that what they held was settled.
 func (s *Slot) leaveEmpty() error {
@@ -105,7 +117,7 @@ func (s *Slot) leaveEmpty() error {
 	if err := s.syncDir(); err != nil {
 		return err
 	}
-	if err := s.removeName(s.tail.seg.name, s.tail.seg.wounded); err != nil {
+	if err := s.putLastAway(); err != nil {
 		return err
 	}
 	names := []string{ackName}

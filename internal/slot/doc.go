@@ -11,6 +11,8 @@
 //	                       without credentials, or the label sf_destination
 //	sf-initial.sfa         the first segment of a fresh slot
 //	sf-<16 hex>.sfa        later segments; the number counts files, not frames
+//	<segment>.acked.<s>    a segment that is done with since the second s, kept by a
+//	                       Retention; of two of that name the later ends in .2
 //	<segment>.corrupt      a segment that is done with, or of no use, in which
 //	                       something could not be read
 //	<segment>.<fsn>.corrupt  one frame that is whole but no message
@@ -92,9 +94,14 @@
 //   - Rollback: segments that the Tx began are unlinked, durably, before its frames
 //     in the last segment are zeroed, durably. At each point between, the chain
 //     has no gap.
-//   - Settle: the record with the new head is synced before a segment is unlinked.
+//   - Settle: the record with the new head is synced before a segment is unlinked, or
+//     renamed to be kept.
 //     Whatever unlinks a crash undoes, segments below the head are known as
 //     settled. The record that was synced last is never written over.
+//   - Hollow: the record that calls the frames of a segment settled is synced before
+//     its file is replaced, by a rename, with one of as many empty messages. A crash
+//     leaves either file. Where it tears the intervals of a later record, those of that
+//     one count. If .qsf-state is lost, empty messages are what is sent again.
 //   - A watermark counts only if the frame it names has the CRC it had. One above
 //     the end is taken back, durably and in both records, before an FSN can be used
 //     again.
@@ -104,6 +111,15 @@
 //     twice, with equal FSN and CRC, which count as one.
 //   - Close of a slot with nothing pending: the last segment goes when the others
 //     are gone for certain. The next FSN stays in .qsf-state.
+//
+// # Hollow segments
+//
+// Frames may be settled in any order. A sealed segment that is settled as a whole while
+// a frame before it is pending is not unlinked: the chain has no gaps. Instead its file
+// is replaced by one of the same base with as many messages without tables, 22 bytes
+// each, that every client takes for commits. Neither one with a wound is, nor one that
+// is outside the 64 intervals which .qsf-state has room for, nor any while acked
+// segments are to be kept. It has no summary.
 //
 // # Wounds
 //

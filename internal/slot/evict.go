@@ -94,6 +94,7 @@ func (s *Slot) passUpTo(last FSN) (e Eviction, _ error) {
 	before := s.pendingFrames()
 	for i := 0; i < len(s.segs)-1 && s.segs[i].last() <= last; i++ {
 		g := s.segs[i]
+		g.evicted = true
 		e.Segments++
 		e.Bytes += g.held
 		times.add(g.span)
@@ -113,6 +114,7 @@ func (s *Slot) pendingFrames() int64 { return s.stats(s.published).PendingFrames
 func (s *Slot) takeOut(fsn FSN, rows int64) {
 	if g := s.find(fsn); g != nil {
 		g.gone += rows
+		s.ripen(g)
 	}
 }
 

@@ -43,7 +43,7 @@ func tolerant(o slot.Options, w *world) {
 		_ = w.store(s, 900, 100)
 		_ = w.rollback(s, 200, 3000, 40)
 		_ = w.store(s, 1500, 2500, 30)
-		for fsn := slot.FSN(4 * round); fsn < slot.FSN(min(4*round+4, len(w.published))); fsn++ {
+		for fsn := slot.FSN(4*round + 1); fsn < slot.FSN(min(4*round+5, len(w.published))); fsn++ { // the first stays
 			_ = w.settle(s, fsn)
 		}
 		_, _ = readAll(s.NewCursor())

@@ -21,6 +21,8 @@ type model struct {
 	s   *slot.Slot
 	c   *slot.Cursor
 	w   *world
+	// keeps has it keep acked segments.
+	keeps bool
 	// shown is the last frame that the cursor has given out.
 	shown slot.FSN
 }
@@ -28,6 +30,9 @@ type model struct {
 func (m *model) options() slot.Options {
 	o := crashOptions(m.mem, m.d)
 	o.MaxBytes = 6 * 4096
+	if m.keeps {
+		return keeping(o, 0, 8*4096)
+	}
 	return o
 }
 
@@ -189,7 +194,7 @@ func TestSlotBehavesLikeItsModel(t *testing.T) {
 	for _, d := range []slot.Durability{slot.Flush, slot.Periodic, slot.Memory} {
 		t.Run(d.String(), func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
-				m := &model{mem: newMem(), d: d, w: &world{settled: map[slot.FSN]bool{}}}
+				m := &model{mem: newMem(), d: d, w: &world{settled: map[slot.FSN]bool{}}, keeps: rapid.Bool().Draw(t, "keeps")}
 				m.open(t)
 				defer func() { _ = m.s.Close() }()
 				t.Repeat(map[string]func(*rapid.T){

@@ -71,6 +71,9 @@ func (s *Slot) open() error {
 		return err
 	}
 	writePID(s.o.FS, s.o.Dir)
+	if err := s.o.Retain.Look(s.o.Dir); err != nil {
+		return err
+	}
 	if err := s.asideOdd(r); err != nil {
 		return err
 	}
@@ -112,6 +115,11 @@ func (s *Slot) repair(r *recovery) error {
 			return err
 		}
 	}
+	for _, f := range r.done {
+		if err := s.putAway(segmentOf(f)); err != nil {
+			return err
+		}
+	}
 	for _, f := range r.husks {
 		r.corrupt = append(r.corrupt, f.name)
 	}
@@ -130,7 +138,7 @@ func (s *Slot) repair(r *recovery) error {
 			return err
 		}
 	}
-	if len(r.debris)+len(r.corrupt) == 0 {
+	if len(r.debris)+len(r.corrupt)+len(r.done) == 0 {
 		return nil
 	}
 	return s.syncDir()
@@ -212,7 +220,7 @@ func (s *Slot) begin(r *recovery) error {
 	s.foundBytes = s.pendingBytes
 	s.account.setLast(s.last().size)
 	s.prepareAhead(0)
-	if s.segs[0].last() <= s.watermark && len(s.segs) > 1 {
+	if s.segs[0].last() <= s.watermark && len(s.segs) > 1 || len(s.ripe) > 0 {
 		_ = s.trim() // tried again at the next Settle
 	}
 	return nil

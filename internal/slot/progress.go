@@ -136,6 +136,9 @@ func (p *progress) touches(g *segment) (some, all bool) {
 	}
 	some = g.base <= p.watermark
 	for _, v := range p.settled {
+		if v.from <= g.base && g.last() <= v.to {
+			return false, true
+		}
 		some = some || v.from <= g.last() && g.base <= v.to
 	}
 	return some, false

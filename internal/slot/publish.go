@@ -51,6 +51,7 @@ func (t *Tx) show() (first, last FSN) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	first = s.published + 1
+	before := s.last()
 	for _, p := range t.parts {
 		s.ledger.accepted += p.rows - p.seg.rows
 		s.pendingBytes += p.end - p.seg.end
@@ -62,6 +63,7 @@ func (t *Tx) show() (first, last FSN) {
 		}
 	}
 	s.published = s.last().last()
+	s.ripen(before) // if it is sealed now
 	s.account.setLast(s.last().size)
 	if s.published >= first {
 		s.arrivals.add(first, s.watermark+1, s.o.Now())

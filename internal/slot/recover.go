@@ -26,7 +26,8 @@ type recovery struct {
 	later   []found         // whose headers have signs of a later generation
 	chain   []*segment      // the last first while it is built
 	torn    int64           // bytes behind the last frame of the last segment
-	debris  []string        // empty, half made or settled files, to be removed
+	debris  []string        // empty or half made files, to be removed
+	done    []found         // settled files
 	corrupt []string        // files without a whole frame, or with a wound that is told, to be set aside
 	cut     []*segment      // whose bytes behind end stand in the next one too
 
@@ -203,7 +204,7 @@ func (r *recovery) addFound(f found, below bool, head head) error {
 	case below && r.isWounded(f):
 		r.corrupt = append(r.corrupt, f.name)
 	case below:
-		r.debris = append(r.debris, f.name) // settled: a trim that the crash undid
+		r.done = append(r.done, f) // a trim that the crash undid
 	default:
 		return r.add(f)
 	}

@@ -206,6 +206,7 @@ func (s *Slot) swap(old *segment, sp spare) {
 	s.segs = append(s.segs, sp.seg)
 	s.account.setLast(sp.seg.size)
 	s.floor = position{fsn: s.watermark + 1}
+	s.ripen(old)
 	s.recountBytes()
 }
 

@@ -39,10 +39,14 @@ func (s *Slot) takeRoom(n int) (*FullError, <-chan struct{}) {
 	return full, room
 }
 
+func isNoSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
 // orFull makes a full store of a disk on which n segments found no room, whatever
 // was to be kept free: others were faster, or nothing is kept.
 func (s *Slot) orFull(err error, n int) error {
-	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+	if !isNoSpace(err) {
 		return err
 	}
 	full := &FullError{

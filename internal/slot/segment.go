@@ -75,6 +75,9 @@ type segment struct {
 	// wounded has the file kept when everything in it is settled: rows were lost.
 	wounded bool
 	gone    int64 // of its rows, those that are settled and not lost
+	// spent: all of it is settled, above the watermark; its bytes are not pending.
+	spent   bool
+	evicted bool // some of it was given up by Evict
 }
 
 // next is the FSN behind the last frame.

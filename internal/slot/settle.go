@@ -23,6 +23,8 @@ type settler struct {
 	walker reader     // over record heads, behind the watermark
 	untold []untold   // incidents that could not be written
 	toldAt time.Time  // when that was tried last
+	// hollowAfter is when a disk that has refused is tried again.
+	hollowAfter time.Time
 }
 
 // Done is a frame of which no row is pending any more.
@@ -106,17 +108,24 @@ func (s *Slot) follow() {
 	s.crc, s.hasCRC = p.crc, true
 }
 
-// distance returns the bytes of frames between two places. The caller holds mu.
+// distance returns the bytes of frames between two places, without those of spent
+// segments, which are not pending any more. The caller holds mu.
 func (s *Slot) distance(from, to position) int64 {
 	i := sort.Search(len(s.segs), func(i int) bool { return s.segs[i].base >= from.seg.base })
 	sum := int64(0)
-	if i < len(s.segs) && s.segs[i] == from.seg {
-		sum = headerSize - from.off
-	} // else it was trimmed, and from was its end
-	for ; i < len(s.segs) && s.segs[i] != to.seg; i++ {
-		sum += s.segs[i].end - headerSize
+	for ; i < len(s.segs) && s.segs[i].base <= to.seg.base; i++ {
+		g, low, high := s.segs[i], int64(headerSize), s.segs[i].end
+		if g == from.seg { // else that was trimmed, and from was its end
+			low = from.off
+		}
+		if g == to.seg {
+			high = to.off
+		}
+		if !g.spent {
+			sum += high - low
+		}
 	}
-	return sum + to.off - headerSize
+	return sum
 }
 
 func (s *Slot) followTo(p *position, to FSN) error {
@@ -152,7 +161,9 @@ func (s *Slot) recountBytes() {
 		if s.segs[i] == s.floor.seg {
 			from = s.floor.off
 		}
-		s.pendingBytes += s.segs[i].end - from
+		if !s.segs[i].spent {
+			s.pendingBytes += s.segs[i].end - from
+		}
 	}
 }
 
@@ -170,8 +181,8 @@ func (s *Slot) find(fsn FSN) *segment {
 // lost rows is set aside instead. The order is
 // what recovery relies on: the state, synced if anything is to be unlinked, so
 // that a crash that undoes some of the unlinks leaves no gap unexplained; then
-// the watermark of the others; then the files, the oldest first. The caller
-// holds settling.
+// the watermark of the others; then the files, the oldest first, and what is hollow
+// from now on. The caller holds settling.
 func (s *Slot) trim() error {
 	s.retell(false)
 	s.mu.Lock()
@@ -182,16 +193,20 @@ func (s *Slot) trim() error {
 	s.settler.doomed = append(s.settler.doomed, s.segs[:n]...)
 	s.segs = slices.Delete(s.segs, 0, n)
 	s.mu.Unlock()
-	st := s.settler.state
+	st, ripe := s.settler.state, s.anyRipe()
 	if err := st.save(s.snapshot(false)); err != nil {
 		return err
 	}
-	if len(s.settler.doomed) > 0 {
+	if ripe || len(s.settler.doomed) > 0 {
 		if err := st.sync(); err != nil {
 			return err
 		}
 	}
-	return errors.Join(s.writeAck(s.markedHere()), s.unlinkDoomed())
+	if err := errors.Join(s.writeAck(s.markedHere()), s.unlinkDoomed()); err != nil || !ripe {
+		return err
+	}
+	s.hollowOut()
+	return nil
 }
 
 func (s *Slot) markedHere() FSN {
@@ -215,7 +230,7 @@ func (s *Slot) writeAck(watermark FSN) error {
 func (s *Slot) unlinkDoomed() error {
 	for len(s.settler.doomed) > 0 {
 		g := s.settler.doomed[0]
-		if err := s.remove(g); err != nil {
+		if err := s.putAway(g); err != nil {
 			return err
 		}
 		s.settler.doomed = s.settler.doomed[1:]

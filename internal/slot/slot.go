@@ -35,6 +35,9 @@ type Options struct {
 	Durability Durability
 	// SyncInterval is the longest time until a sync under Periodic. Default 1 s.
 	SyncInterval time.Duration
+	// Retain, if given, keeps segments that are done with for a while. Then none is made
+	// hollow.
+	Retain *Retention
 	// Target is written to .target when that file is absent; "" writes none.
 	Target string
 	// Now is the wall clock for segment headers. Default time.Now.
@@ -140,8 +143,10 @@ type Slot struct {
 	incidents                 int64
 	numbered                  [maxNumbered]uint32 // for .qsf-state
 
-	entries    []int // of the summary table, free
-	full       bool  // the last Reserve found no room
+	entries    []int      // of the summary table, free
+	ripe       []*segment // to be made hollow
+	overlooked bool       // some more would be, if .qsf-state could say that they are settled
+	full       bool       // the last Reserve found no room
 	durableGen int64
 	durableEnd int64
 	changed    bell // something was published

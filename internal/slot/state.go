@@ -62,6 +62,7 @@ type state struct {
 	durableEnd int64 // up to here its bytes are known to be on the device
 	ledger     ledger
 	settled    []interval // above the watermark, at most maxIntervals
+	torn       bool       // what was read of them is not what was written
 	target     uint32     // checksum of .target; 0 when unknown
 	// numbered are the hashes of holes with whose numbers the intervals reckon.
 	numbered [maxNumbered]uint32
@@ -119,7 +120,7 @@ func (s *state) appendIntervals(dst []byte) []byte {
 }
 
 // parseState reads one record; false if there is none. Intervals that do not
-// match their checksum are left out: that is a replay, not a loss.
+// match their checksum are left out: that is a replay at worst, not a loss.
 func parseState(b []byte) (state, bool) {
 	if len(b) < stateRecord || !bytes.Equal(b[:4], stateMagic) || little.Uint32(b[4:]) != stateVersion ||
 		little.Uint32(b[stateCore-4:]) != crc32.Checksum(b[:stateCore-4], castagnoli) {
@@ -141,7 +142,7 @@ func parseState(b []byte) (state, bool) {
 		s.ledger.settled[as] = int64(little.Uint64(b[at:]))
 		at += 8
 	}
-	s.settled = parseIntervals(b[stateCore:stateRecord], little.Uint32(b[at:]), little.Uint32(b[at+4:]))
+	s.settled, s.torn = parseIntervals(b[stateCore:stateRecord], little.Uint32(b[at:]), little.Uint32(b[at+4:]))
 	s.target = little.Uint32(b[136:])
 	for i := range s.numbered {
 		s.numbered[i] = little.Uint32(b[140+4*i:])
@@ -149,16 +150,15 @@ func parseState(b []byte) (state, bool) {
 	return s, s.plausible()
 }
 
-func parseIntervals(b []byte, n, crc uint32) []interval {
+func parseIntervals(b []byte, n, crc uint32) (list []interval, torn bool) {
 	if n > maxIntervals || crc32.Checksum(b[:n*intervalSize], castagnoli) != crc {
-		return nil
+		return nil, true
 	}
-	var list []interval
 	for ; n > 0; n-- {
 		list = append(list, interval{from: FSN(little.Uint64(b)), to: FSN(little.Uint64(b[8:]))})
 		b = b[intervalSize:]
 	}
-	return list
+	return list, false
 }
 
 // plausible says whether the numbers are such that can be reckoned with.

@@ -101,13 +101,32 @@ func (s *stateFile) load(entries int, found bool) (stored, error) {
 
 // pick takes the later of the two records.
 func (st *stored) pick(b []byte) {
+	var other state
 	for _, at := range []int64{0, stateRecord} {
 		s, ok := parseState(b[at:])
 		if ok {
 			st.heads = append(st.heads, s.head)
 		}
 		if ok && (!st.valid || s.generation > st.state.generation) {
+			other = st.state
 			st.state, st.valid, st.place = s, true, at
+		} else if ok {
+			other = s
+		}
+	}
+	st.mend(&other)
+}
+
+// mend takes the intervals that a crash has torn from the record before: what was
+// settled then still is, if the frames had the same numbers. Segments are hollow by
+// that record.
+func (st *stored) mend(before *state) {
+	if !st.state.torn || before.torn || before.numbered != st.state.numbered {
+		return
+	}
+	for _, i := range before.settled {
+		if i.from > st.state.watermark+1 {
+			st.state.settled = append(st.state.settled, i)
 		}
 	}
 }

@@ -29,7 +29,8 @@ type Stats struct {
 	Accepted, Pending, Acked, DeadLettered, Evicted, Quarantined, Unknown int64
 
 	PendingFrames int64
-	// PendingBytes are the bytes on disk of the frames above the watermark.
+	// PendingBytes are the bytes on disk of the frames above the watermark, without
+	// sealed segments of which all is settled.
 	PendingBytes int64
 	// AppendedBytes and SettledBytes are the bytes of frames that were published,
 	// and settled, since the slot was opened.

@@ -189,7 +189,7 @@ func (s *Slot) takeEntry(g *segment) (entry int, copied segment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := len(s.entries)
-	if n == 0 || g.entry >= 0 || g.frames == 0 || s.find(g.base) != g {
+	if n == 0 || g.entry >= 0 || g.frames == 0 || g.isHollow() || s.find(g.base) != g {
 		return -1, segment{}
 	}
 	g.entry = s.entries[n-1]

@@ -119,6 +119,9 @@ func (s *Slot) takeHoles() {
 	if wounds {
 		s.followAnew(&before)
 	}
+	for _, g := range s.segs {
+		s.ripen(g)
+	}
 	s.recountBytes()
 }
 

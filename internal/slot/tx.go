@@ -79,7 +79,11 @@ func (s *Slot) reserve(ctx context.Context, frames []int, wait bool) (*Tx, error
 		n := s.segmentsFor(frames)
 		full, room := s.takeRoom(n)
 		if full == nil {
-			return s.newTx(frames, n)
+			t, err := s.newTx(frames, n)
+			if s.giveWay(err) {
+				continue
+			}
+			return t, err
 		}
 		if full.Never {
 			s.end()
@@ -88,7 +92,7 @@ func (s *Slot) reserve(ctx context.Context, frames []int, wait bool) (*Tx, error
 		s.release()
 		// No nudge here: two that wait would wake each other for ever. Instead a
 		// spare that is not enough goes to one for whom it is, who found us busy.
-		if s.trimAgain() || s.account.reclaim() || s.yield() {
+		if s.giveWay(full) || s.trimAgain() || s.account.reclaim() || s.yield() {
 			continue
 		}
 		if !wait {
@@ -108,9 +112,15 @@ func (s *Slot) trimAgain() bool {
 	return s.trimDoomed()
 }
 
-// trimDoomed is trim if there is something to unlink, and says whether it did.
-// The caller holds settling.
-func (s *Slot) trimDoomed() bool { return len(s.settler.doomed) > 0 && s.trim() == nil }
+// trimDoomed is trim if there is something to unlink or to hollow out, and says
+// whether bytes came back. The caller holds settling.
+func (s *Slot) trimDoomed() bool {
+	if len(s.settler.doomed) == 0 && !s.anyRipe() {
+		return false
+	}
+	before := s.account.bytes()
+	return s.trim() == nil && s.account.bytes() < before
+}
 
 // acquire takes the token. A free one is taken even when ctx is done: who does
 // not want to wait passes such a context.

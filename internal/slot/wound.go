@@ -124,6 +124,7 @@ func (s *Slot) bookHoles(g, as *segment, t toll) {
 	again := min(max(0, -t.rows), g.gone) // will be settled once more
 	g.gone -= again
 	s.ledger.accepted = max(s.ledger.accepted+again, s.ledger.gone())
+	s.ripen(g)
 	entry, marked := g.entry, *g
 	s.mu.Unlock()
 	if entry >= 0 {

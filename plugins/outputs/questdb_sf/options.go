@@ -22,18 +22,22 @@ type Options struct {
 	TLSOptions
 	proxy.HTTPProxy
 
-	SFDir             string          `toml:"sf_dir"`
-	SenderID          string          `toml:"sender_id"`
-	SFUnavailable     string          `toml:"sf_unavailable"`
-	RAMMaxBytes       config.Size     `toml:"ram_max_bytes"`
-	SFDurability      string          `toml:"sf_durability"`
-	SFSyncInterval    config.Duration `toml:"sf_sync_interval"`
-	SFMaxTotalBytes   config.Size     `toml:"sf_max_total_bytes"`
-	SFMinFreeSpace    string          `toml:"sf_min_free_space"`
-	SFFull            string          `toml:"sf_full"`
-	SFMaxAge          config.Duration `toml:"sf_max_age"`
-	SFMaxSegmentBytes config.Size     `toml:"sf_max_segment_bytes"`
-	SFAppendDeadline  config.Duration `toml:"sf_append_deadline"`
+	SFDir           string          `toml:"sf_dir"`
+	SenderID        string          `toml:"sender_id"`
+	SFUnavailable   string          `toml:"sf_unavailable"`
+	RAMMaxBytes     config.Size     `toml:"ram_max_bytes"`
+	SFDurability    string          `toml:"sf_durability"`
+	SFSyncInterval  config.Duration `toml:"sf_sync_interval"`
+	SFMaxTotalBytes config.Size     `toml:"sf_max_total_bytes"`
+	SFMinFreeSpace  string          `toml:"sf_min_free_space"`
+	SFFull          string          `toml:"sf_full"`
+	SFMaxAge        config.Duration `toml:"sf_max_age"`
+	// SFRetainAcked and SFRetainAckedBytes of 0 are no limit of what is kept; with both 0
+	// nothing is.
+	SFRetainAcked      config.Duration `toml:"sf_retain_acked"`
+	SFRetainAckedBytes config.Size     `toml:"sf_retain_acked_bytes"`
+	SFMaxSegmentBytes  config.Size     `toml:"sf_max_segment_bytes"`
+	SFAppendDeadline   config.Duration `toml:"sf_append_deadline"`
 	// QuarantineMaxBytes and OrphansMaxBytes of 0 are no cap.
 	QuarantineMaxBytes config.Size     `toml:"quarantine_max_bytes"`
 	OrphansMaxBytes    config.Size     `toml:"orphans_max_bytes"`

@@ -42,6 +42,8 @@ func (o *Output) poolConfig() (sfpool.Config, error) {
 		MaxTotalBytes:         int64(o.SFMaxTotalBytes),
 		DeadLetterMaxBytes:    int64(o.DeadLetterMaxBytes),
 		MaxAge:                time.Duration(o.SFMaxAge),
+		RetainAcked:           time.Duration(o.SFRetainAcked),
+		RetainAckedBytes:      int64(o.SFRetainAckedBytes),
 		QuarantineMaxBytes:    noCapForZero(o.QuarantineMaxBytes),
 		OrphansMaxBytes:       int64(o.OrphansMaxBytes),
 		Auth:                  o.auth,
@@ -142,6 +144,8 @@ func (o *Output) checkValues() error {
 		return fmt.Errorf("quarantine_max_bytes %d is negative: use a size, or 0 for no cap", o.QuarantineMaxBytes)
 	case o.OrphansMaxBytes < 0:
 		return fmt.Errorf("orphans_max_bytes %d is negative: use a size, or 0 for no cap", o.OrphansMaxBytes)
+	case o.SFRetainAckedBytes < 0:
+		return fmt.Errorf("sf_retain_acked_bytes %d is negative: use a size, or 0 for no limit", o.SFRetainAckedBytes)
 	case o.MaxColumnsPerTable < 0:
 		return fmt.Errorf("max_columns_per_table %d is too small: use at least 1, or 0 for no limit", o.MaxColumnsPerTable)
 	}
@@ -171,6 +175,7 @@ func (o *Output) checkDurations() error {
 		{"sf_sync_interval", o.SFSyncInterval, time.Millisecond},
 		{"sf_append_deadline", o.SFAppendDeadline, 0},
 		{"sf_max_age", o.SFMaxAge, 0},
+		{"sf_retain_acked", o.SFRetainAcked, 0},
 		{"lock_timeout", o.LockTimeout, 0},
 		{"idle_connection_timeout", o.IdleConnectionTimeout, 0},
 		{"connect_timeout", o.ConnectTimeout, time.Millisecond},
