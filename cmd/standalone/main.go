@@ -47,6 +47,7 @@ const (
 
 const usage = `usage: questdb_sf -config FILE [-check] [-progress-fd N]
        questdb_sf -version
+       questdb_sf COMMAND [flags]; questdb_sf help lists the commands
 
 Reads line protocol on stdin, stores it in sf_dir and forwards it to QuestDB.
 FILE holds one [[outputs.questdb_sf]] block, as in a Telegraf configuration.
@@ -88,6 +89,9 @@ func parse(args []string, stderr io.Writer) (o options, code int, ok bool) {
 }
 
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if isCommand(args) {
+		return runCommand(args, stdin, stdout, stderr)
+	}
 	o, code, ok := parse(args, stderr)
 	if !ok {
 		return code

@@ -26,6 +26,9 @@ import (
 	"github.com/questdb-sf/questdb_sf/sfpool"
 )
 
+// PoolConfig returns what the store is opened with; for programs that look into it.
+func (o *Output) PoolConfig() (sfpool.Config, error) { return o.poolConfig() }
+
 // poolConfig checks the options that only this plugin has and hands on the rest.
 func (o *Output) poolConfig() (sfpool.Config, error) {
 	cfg := sfpool.Config{
