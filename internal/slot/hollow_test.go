@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -325,4 +326,57 @@ func TestEveryHarmedByteOfAHollowSegmentCostsNoRow(t *testing.T) {
 			t.Errorf("byte %d: %+v", at, st)
 		}
 	}
+}
+
+// Appends, settlements behind a pending frame and two cursors go on at once while
+// segments are replaced.
+func TestSegmentsBecomeHollowUnderEverybodyElse(t *testing.T) {
+	o := options(newMem())
+	o.MaxBytes = 64 * 4096
+	s := open(t, o)
+	const frames = 1200
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for id := range uint64(frames) {
+			if err := store(s, frame(id, 1, 500)); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	read := func(each func(e slot.Entry) error) {
+		c := s.NewCursor()
+		for last := slot.FSN(-1); last < frames-1; {
+			changed := s.Changed()
+			e, ok, err := c.Next()
+			if err == nil && !ok {
+				<-changed
+				continue
+			}
+			if err == nil && (e.FSN <= last || idOf(e.Bytes) != uint64(e.FSN)) {
+				err = fmt.Errorf("frame %d is %d, behind %d", e.FSN, idOf(e.Bytes), last)
+			}
+			if err == nil {
+				last, err = e.FSN, each(e)
+			}
+			if err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}
+	wg.Go(func() {
+		read(func(e slot.Entry) error {
+			if e.FSN == 0 || e.FSN == frames-1 {
+				return nil // that one stays, and this one wakes the other cursor
+			}
+			return s.Settle(e.FSN, 1, slot.Acked)
+		})
+	})
+	wg.Go(func() { read(func(slot.Entry) error { return nil }) })
+	wg.Wait()
+	if st := s.Stats(); st.PendingFrames != 2 || st.SegmentBytes > 4*4096+int64(st.Segments)*300 {
+		t.Errorf("%+v", st)
+	}
+	auditedAt(t, s, 2)
 }
