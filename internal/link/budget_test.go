@@ -128,7 +128,13 @@ func isClosed(c <-chan struct{}) bool {
 
 func TestAConnectionIsHandedToThoseWhoWaitInTheirOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &dialer{}
+		var full atomic.Bool
+		d := &dialer{fail: func(int) error {
+			if full.Load() {
+				return errors.New("no room")
+			}
+			return nil
+		}}
 		b := budget(t, d, 1)
 		first := lease(t, b, link.Wish{})
 		if isClosed(first.Wanted()) || !first.Fresh() {
@@ -155,7 +161,7 @@ func TestAConnectionIsHandedToThoseWhoWaitInTheirOrder(t *testing.T) {
 		if !slices.Equal(order, []int{0, 1, 2, 3, 4}) || d.connects() != 1 {
 			t.Errorf("order %v over %d connections", order, d.connects())
 		}
-		d.fail = func(int) error { return errors.New("no room") }
+		full.Store(true)
 		time.Sleep(time.Minute)
 	})
 }
