@@ -72,3 +72,14 @@ func (x *Durability) Window() int { return x.d.window() }
 
 // Held returns how many needs and OKs are kept.
 func (x *Durability) Held() (needs, okays int) { return len(x.d.needs), len(x.d.queue) }
+
+// Pace finds sizes of requests.
+type Pace struct{ p *pace }
+
+func NewPace(most int) Pace { return Pace{newPace(most)} }
+
+func (p Pace) Bytes() int { return p.p.bytes() }
+
+func (p Pace) Took(bytes int, d time.Duration) { p.p.took(bytes, d) }
+
+func (p Pace) Failed(bytes int) { p.p.failed(bytes) }

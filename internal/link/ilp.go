@@ -20,11 +20,12 @@ import (
 // The size of a request times hardCapFactor is what one part may grow to as line
 // protocol before it has to be split: frames are columnar and can be many times
 // smaller than their text. On a link that is too narrow for MaxRequestBytes it is
-// narrowCapFactor.
-const (
-	hardCapFactor   = 4
-	narrowCapFactor = 2
-)
+// narrowCap.
+const hardCapFactor = 4
+
+// narrowCap is half as much again: after a request that got no answer, the next one is
+// smaller whatever it was.
+func narrowCap(size int) int { return size + size/2 }
 
 // ilpConn sends rows as line protocol over HTTP. It is a connection in the
 // sense of Conn: over HTTP/1.1 with one keep-alive TCP connection, which

@@ -30,11 +30,10 @@ type encoder struct {
 
 // resize sets how large requests are to be; most is what they are on a good link.
 func (e *encoder) resize(limit, most int) {
-	factor := narrowCapFactor
+	e.limit, e.hard = limit, narrowCap(limit)
 	if limit >= most {
-		factor = hardCapFactor
+		e.hard = hardCapFactor * limit
 	}
-	e.limit, e.hard = limit, factor*limit
 }
 
 func (e *encoder) reset() {

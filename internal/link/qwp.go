@@ -134,7 +134,7 @@ func (c *qwpConn) outgrown(rows int) (limit int, tooLarge bool) {
 	if len(c.msg) > c.limit {
 		return c.limit, true
 	}
-	limit = narrowCapFactor * c.h.stream.bytes()
+	limit = narrowCap(c.h.stream.bytes())
 	return limit, rows > 1 && len(c.msg) > limit
 }
 
