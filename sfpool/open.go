@@ -25,7 +25,7 @@ func (p *Pool) probe(ctx context.Context) error {
 		return err
 	}
 	p.connections = link.NewBudget(link.BudgetConfig{
-		Connect: l.Connect, Avoid: l.Avoid, Max: p.cfg.MaxConnections, Idle: p.cfg.IdleConnectionTimeout,
+		Connect: l.Connect, Avoid: l.Avoid, Max: p.cfg.MaxConnections, Idle: p.cfg.IdleConnectionTimeout, Life: p.cfg.MaxLifetime,
 		InitialBackoff: p.cfg.InitialBackoff, MaxBackoff: p.cfg.MaxBackoff, Rand: p.cfg.Rand,
 	})
 	p.network, p.link = l, p.connections

@@ -10,23 +10,8 @@ import (
 	"time"
 )
 
-const (
-	// shift is how long a connection is used before it is seen whether the server has
-	// room for others: QuestDB takes 256 in all by default, or a part of them for rows,
-	// and who holds one notices nothing of those who are turned away. It doubles up to
-	// maxShift, as long as there is room.
-	shift    = 30 * time.Second
-	maxShift = 5 * time.Minute
-	// crowdedShift is for how long a connection to a crowded server is used. Then it is
-	// left to others, for as long at the most.
-	crowdedShift = 5 * time.Second
-	// crowdedFor is how long a server counts as crowded.
-	crowdedFor = 10 * time.Minute
-	// probeTime is how long a server that has room may take to answer.
-	probeTime = 5 * time.Second
-	// urgentTurns is how often in a row urgent rows go before the longest waiting.
-	urgentTurns = 2
-)
+// urgentTurns is how often in a row urgent rows go before the longest waiting.
+const urgentTurns = 2
 
 // Wish says what is wanted of a connection. The zero value is any.
 type Wish struct {
@@ -48,6 +33,8 @@ type BudgetConfig struct {
 	Max int
 	// Idle is how long one is kept that nobody uses.
 	Idle time.Duration
+	// Life is how long one is used at all; 0 or less is for ever.
+	Life time.Duration
 	// InitialBackoff and MaxBackoff bound the pause after a connect that failed, which
 	// is drawn from the whole range between zero and the doubling bound.
 	InitialBackoff, MaxBackoff time.Duration
@@ -60,25 +47,38 @@ type BudgetConfig struct {
 // connect that failed nobody connects for a while. Its methods may be called
 // concurrently.
 type Budget struct {
-	cfg BudgetConfig
+	cfg  BudgetConfig
+	ctx  context.Context // ends with Close
+	stop context.CancelFunc
 
 	// mu guards what follows. Nothing blocks while it is held.
-	mu        sync.Mutex
-	open      int // connections that are used, free, or being made
-	free      []*shared
-	leases    []*Lease // those in use, the oldest first
-	queue     []*claim // the longest waiting first
-	urgents   int      // urgent claims in a row that went before others
-	bound     time.Duration
-	notBefore time.Time // nobody gets a connection before
+	mu      sync.Mutex
+	open    int // connections that are used, free, being made, or being closed
+	closing int // of those, free ones that are being closed
+	free    []*shared
+	leases  []*Lease // those in use, the oldest first
+	queue   []*claim // the longest waiting first
+	urgents int      // urgent claims in a row that went before others
+	backoff
+	heldUntil time.Time // nobody gets a connection before, for another reason
 	timer     *time.Timer
 	crowded   time.Time // until then the server counts as crowded
 	probing   bool
 	closed    bool
 }
 
+// backoff is the pause after connects that failed.
+type backoff struct {
+	bound time.Duration
+	since time.Time // of the last one
+	until time.Time
+}
+
 // NewBudget returns a Budget without connections.
-func NewBudget(c BudgetConfig) *Budget { return &Budget{cfg: c} }
+func NewBudget(c BudgetConfig) *Budget {
+	ctx, stop := context.WithCancel(context.Background())
+	return &Budget{cfg: c, ctx: ctx, stop: stop}
+}
 
 // shared is a connection that is handed on.
 type shared struct {
@@ -96,17 +96,17 @@ func (s *shared) alive() bool {
 	return !ok || c.Alive()
 }
 
-// claim is somebody who waits for a connection. A nil one is leave to make one.
+// claim is somebody who waits for a connection. Granting nil is leave to make one.
 type claim struct {
 	Wish
-	granted chan *shared
+	granted chan *Lease
 }
 
 // Connect waits for a connection, or for leave to make one and makes it. Errors are
 // those of Link.Connect; inside a *ConnectError the cause of a context that ends, and
 // ErrClosed after Close.
 func (b *Budget) Connect(ctx context.Context, w Wish) (Conn, error) {
-	c := &claim{Wish: w, granted: make(chan *shared, 1)}
+	c := &claim{Wish: w, granted: make(chan *Lease, 1)}
 	b.mu.Lock()
 	if b.closed {
 		b.mu.Unlock()
@@ -116,12 +116,12 @@ func (b *Budget) Connect(ctx context.Context, w Wish) (Conn, error) {
 	b.serve()
 	b.mu.Unlock()
 	select {
-	case s, ok := <-c.granted:
+	case l, ok := <-c.granted:
 		switch {
 		case !ok:
 			return nil, &ConnectError{Err: ErrClosed}
-		case s != nil:
-			return b.lease(s, false), nil
+		case l != nil:
+			return l, nil
 		}
 		return b.make(ctx)
 	case <-ctx.Done():
@@ -140,21 +140,37 @@ func (b *Budget) Avoid(host string) {
 // withdraw takes back a claim; what it was granted meanwhile goes to the next.
 func (b *Budget) withdraw(c *claim) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
-	if i := slices.Index(b.queue, c); i >= 0 {
+	i := slices.Index(b.queue, c)
+	if i >= 0 {
 		b.queue = slices.Delete(b.queue, i, i+1)
+	}
+	b.mu.Unlock()
+	if i >= 0 {
 		return
 	}
-	switch s, ok := <-c.granted; {
-	case s != nil:
-		b.keep(s)
+	switch l, ok := <-c.granted; {
+	case l != nil:
+		l.Return()
 	case ok:
-		b.open--
+		b.giveBack()
 	}
+}
+
+// giveBack gives up a place without a connection.
+func (b *Budget) giveBack() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.open--
 	b.serve()
 }
 
-func (b *Budget) make(ctx context.Context) (Conn, error) {
+func (b *Budget) make(ctx context.Context) (_ Conn, err error) {
+	began, made := time.Now(), false
+	defer func() {
+		if !made { // failed, or a panic
+			b.giveBack()
+		}
+	}()
 	conn, err := b.cfg.Connect(ctx)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -162,21 +178,20 @@ func (b *Budget) make(ctx context.Context) (Conn, error) {
 		b.crowd()
 	}
 	if err != nil {
-		b.open--
 		if ctx.Err() == nil {
-			b.backOff()
+			b.backOff(began)
 		}
-		b.serve()
 		return nil, err
 	}
-	b.bound, b.notBefore = 0, time.Time{}
+	made, b.backoff = true, backoff{}
 	s := &shared{Conn: conn, made: time.Now(), long: shift}
 	if b.isCrowded() {
 		s.long = crowdedShift
 	}
-	s.shift = time.AfterFunc(s.long, func() { b.shiftOver(s) })
+	s.shift = time.AfterFunc(b.within(s, s.long), func() { b.shiftOver(s) })
+	l := b.lease(s, true)
 	b.serve()
-	return b.leaseLocked(s, true), nil
+	return l, nil
 }
 
 // isSilence says whether a host was reached and did not answer.
@@ -191,49 +206,61 @@ func isSlow(c Conn) bool {
 	return ok && slow.Crowded()
 }
 
-// crowd notes that the server has no room for all. The caller holds mu.
-func (b *Budget) crowd() { b.crowded = time.Now().Add(crowdedFor) }
-
-func (b *Budget) isCrowded() bool { return time.Now().Before(b.crowded) }
-
-// backOff lets everybody wait after a connect that failed. The caller holds mu.
-func (b *Budget) backOff() {
+// backOff lets everybody wait after a connect that failed; those that fail together
+// count once. The caller holds mu.
+func (b *Budget) backOff(began time.Time) {
+	if began.Before(b.since) {
+		return
+	}
 	b.bound = min(max(b.cfg.InitialBackoff, 2*b.bound), b.cfg.MaxBackoff)
-	b.hold(time.Duration(b.cfg.Rand() * float64(b.bound)))
+	b.since = time.Now()
+	b.until = b.since.Add(time.Duration(b.cfg.Rand() * float64(b.bound)))
 }
 
 // hold lets everybody wait that long at least. The caller holds mu.
 func (b *Budget) hold(d time.Duration) {
-	if until := time.Now().Add(d); until.After(b.notBefore) {
-		b.notBefore = until
+	if until := time.Now().Add(d); until.After(b.heldUntil) {
+		b.heldUntil = until
 	}
+}
+
+// wait returns for how long nobody gets a connection. The caller holds mu.
+func (b *Budget) wait() time.Duration {
+	return max(time.Until(b.until), time.Until(b.heldUntil))
 }
 
 // serve gives the queue what there is, and asks for what there is not. The caller
 // holds mu.
 func (b *Budget) serve() {
 	for len(b.queue) > 0 && !b.closed {
-		if wait := time.Until(b.notBefore); wait > 0 {
+		if wait := b.wait(); wait > 0 {
 			b.serveIn(wait)
 			return
 		}
-		if len(b.free) == 0 && b.open >= b.cfg.Max {
+		n := len(b.free)
+		if n == 0 && b.open >= b.cfg.Max {
 			b.ask()
 			return
 		}
 		at := b.next()
 		c := b.queue[at]
-		switch n := len(b.free); {
-		case n > 0 && !c.Fresh && b.free[n-1].alive():
-			c.granted <- b.take(n - 1)
-		case n > 0 && (!c.Fresh || b.open >= b.cfg.Max):
-			b.drop(b.take(0))
-			continue // it has another look when that is closed
-		default:
+		switch {
+		case n > 0 && !c.Fresh && !b.free[n-1].alive():
+			b.drop(b.take(n - 1))
+			continue
+		case n > 0 && !c.Fresh:
+			b.queue = slices.Delete(b.queue, at, at+1)
+			c.granted <- b.lease(b.take(n-1), false)
+		case b.open < b.cfg.Max:
+			b.queue = slices.Delete(b.queue, at, at+1)
 			b.open++
 			c.granted <- nil
+		default: // it has another look when that is closed
+			if b.closing == 0 {
+				b.drop(b.take(0))
+			}
+			return
 		}
-		b.queue = slices.Delete(b.queue, at, at+1)
 	}
 }
 
@@ -285,20 +312,15 @@ func (b *Budget) ask() {
 	}
 }
 
+// lease hands a connection out. The caller holds mu.
 func (b *Budget) lease(s *shared, fresh bool) *Lease {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.leaseLocked(s, fresh)
-}
-
-func (b *Budget) leaseLocked(s *shared, fresh bool) *Lease {
 	ctx, quiet := context.WithCancelCause(context.Background())
 	l := &Lease{Conn: s.Conn, b: b, s: s, fresh: fresh, wanted: make(chan struct{}), ended: ctx, quiet: quiet}
 	b.leases = append(b.leases, l)
 	if s.over {
 		l.ask()
 	}
-	if len(b.queue) > 0 {
+	if len(b.queue) > 0 && len(b.free) == 0 {
 		b.ask()
 	}
 	return l
@@ -333,22 +355,17 @@ func (b *Budget) dropFree(s *shared) {
 	}
 }
 
-// leave lets others have a place at a crowded server. The caller holds mu.
-func (b *Budget) leave() {
-	if b.isCrowded() {
-		b.hold(time.Duration(b.cfg.Rand() * float64(crowdedShift)))
-	}
-}
-
 // drop closes a connection, beside the caller, who holds mu. It counts until it is
 // closed.
 func (b *Budget) drop(s *shared) {
 	b.leave()
 	s.shift.Stop()
+	b.closing++
 	go func() {
 		_ = s.Conn.Close()
 		b.mu.Lock()
 		defer b.mu.Unlock()
+		b.closing--
 		b.open--
 		b.serve()
 	}()
@@ -357,6 +374,7 @@ func (b *Budget) drop(s *shared) {
 // Close closes the connections that nobody uses. There are none after it: those in
 // use are closed when they are returned.
 func (b *Budget) Close() {
+	b.stop()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -131,7 +132,7 @@ func TestAConnectionIsHandedToThoseWhoWaitInTheirOrder(t *testing.T) {
 		var full atomic.Bool
 		d := &dialer{fail: func(int) error {
 			if full.Load() {
-				return errors.New("no room")
+				return syscall.ECONNREFUSED
 			}
 			return nil
 		}}
@@ -310,7 +311,7 @@ func TestAConnectionIsLeftToOthersWhenTheServerHasNoRoom(t *testing.T) {
 		var full atomic.Bool
 		d := &dialer{fail: func(n int) error {
 			if full.Load() && n > 1 {
-				return errors.New("connection refused")
+				return syscall.ECONNREFUSED
 			}
 			return nil
 		}}
@@ -337,6 +338,100 @@ func TestAConnectionIsLeftToOthersWhenTheServerHasNoRoom(t *testing.T) {
 			t.Error("kept although the server was crowded a moment ago")
 		}
 		_ = l.Close()
+	})
+}
+
+// One sign that a server is crowded counts for ten minutes, and trouble of another kind is
+// none.
+func TestACrowdedServerIsForgivenWhenItHasRoomAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &dialer{fail: func(n int) error {
+			switch {
+			case n == 1:
+				return &link.TimeoutError{Host: "h", What: "answer to /settings", After: 15 * time.Second}
+			case n > 200 && n%2 == 0:
+				return errors.New("401")
+			}
+			return nil
+		}}
+		b := budget(t, d, 1)
+		if _, err := b.Connect(t.Context(), link.Wish{}); err == nil {
+			t.Fatal("no error")
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		go func() {
+			for ctx.Err() == nil {
+				c, err := b.Connect(ctx, link.Wish{})
+				if err != nil {
+					continue
+				}
+				select {
+				case <-c.(*link.Lease).Wanted():
+				case <-ctx.Done():
+				}
+				c.(*link.Lease).Return()
+			}
+		}()
+		time.Sleep(11 * time.Minute)
+		crowded := d.connects()
+		time.Sleep(2 * time.Hour)
+		if n := d.connects() - crowded; crowded < 50 || n > 40 {
+			t.Errorf("%d connects in the first minutes, %d in two hours after", crowded, n)
+		}
+		stop()
+		time.Sleep(time.Hour)
+	})
+}
+
+func TestAPanicInAConnectLosesNoPlace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &dialer{fail: func(n int) error {
+			if n == 1 {
+				panic("bug")
+			}
+			return nil
+		}}
+		b := budget(t, d, 1)
+		func() {
+			defer func() { _ = recover() }()
+			_, _ = b.Connect(t.Context(), link.Wish{})
+		}()
+		_ = lease(t, b, link.Wish{}).Close()
+	})
+}
+
+func TestWhatAServerAskedForIsNotForgottenWithTheNextConnect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := budget(t, &dialer{takes: func(n int) time.Duration { return time.Duration(n) * time.Second }}, 3)
+		first, began := lease(t, b, link.Wish{}), time.Now()
+		go func() { _ = lease(t, b, link.Wish{}).Close() }()
+		synctest.Wait()
+		first.Hold(10 * time.Minute)
+		time.Sleep(3 * time.Second) // the second connect has come about
+		_ = lease(t, b, link.Wish{}).Close()
+		if waited := time.Since(began); waited < 10*time.Minute {
+			t.Errorf("the next connect came after %s", waited)
+		}
+		_ = first.Close()
+	})
+}
+
+func TestAConnectionIsUsedNoLongerThanItsLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := link.NewBudget(link.BudgetConfig{
+			Connect: (&dialer{}).connect, Max: 1, Idle: time.Second, Life: 10 * time.Minute, Rand: func() float64 { return 1 },
+		})
+		l, began := lease(t, b, link.Wish{}), time.Now()
+		<-l.Wanted()
+		if age := time.Since(began); age != 10*time.Minute {
+			t.Errorf("wanted after %s", age)
+		}
+		l.Return()
+		if l = lease(t, b, link.Wish{}); !l.Fresh() {
+			t.Error("handed on beyond its life")
+		}
+		_ = l.Close()
+		b.Close()
 	})
 }
 

@@ -239,6 +239,15 @@ func (a *answer) line() int {
 	return int(n)
 }
 
+// retryAfter is for how long a host asks to be left alone; where there are others, they
+// are asked meanwhile.
+func (l *Link) retryAfter(h http.Header) time.Duration {
+	if len(l.hosts) > 1 {
+		return 0
+	}
+	return retryAfter(h)
+}
+
 // retryAfter reads both forms of the header (RFC 9110 §10.2.3). A date is the
 // server's, and so is the clock that it is taken from: Date, where that is there.
 func retryAfter(h http.Header) time.Duration {

@@ -66,7 +66,7 @@ func (c *ilpConn) settings(ctx context.Context, within time.Duration) ([]byte, e
 		return nil, roleError(c.h.host, resp.Header)
 	case http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout, http.StatusTooManyRequests:
 		err := fmt.Errorf("HTTP %d from /settings", resp.StatusCode)
-		return nil, &ConnectError{Host: c.h.host, Err: err, RetryAfter: retryAfter(resp.Header)}
+		return nil, &ConnectError{Host: c.h.host, Err: err, RetryAfter: c.link.retryAfter(resp.Header)}
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {

@@ -55,7 +55,7 @@ func (l *Link) connectQWP(ctx context.Context, h *host, s secrets) (Conn, error)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			err = timeout // gorilla hands the deadline on, and that was quicker
 		}
-		return nil, upgradeError(h.host, resp, err, reached.Load())
+		return nil, l.upgradeError(h.host, resp, err, reached.Load())
 	}
 	limit, err := checkUpgrade(resp.Header)
 	if err == nil && l.cfg.RequestDurableAck {
@@ -86,7 +86,7 @@ func (l *Link) upgradeHeader(s secrets) http.Header {
 }
 
 // upgradeError sorts what an upgrade that failed says about the host.
-func upgradeError(host string, resp *http.Response, err error, reached bool) error {
+func (l *Link) upgradeError(host string, resp *http.Response, err error, reached bool) error {
 	if resp == nil {
 		return &ConnectError{Host: host, Err: err, answered: reached}
 	}
@@ -100,7 +100,7 @@ func upgradeError(host string, resp *http.Response, err error, reached bool) err
 		return &ConnectError{Host: host, Err: err}
 	}
 	err = fmt.Errorf("HTTP %d instead of the upgrade to QWP at /write/v4 (QuestDB has it from version 10)", resp.StatusCode)
-	return &ConnectError{Host: host, Err: err, RetryAfter: retryAfter(resp.Header), answered: true}
+	return &ConnectError{Host: host, Err: err, RetryAfter: l.retryAfter(resp.Header), answered: true}
 }
 
 // checkUpgrade reads the headers of a 101: the version has to be ours, and the

@@ -48,11 +48,7 @@ func (l *Link) Get(ctx context.Context, host, path string) (Answer, error) {
 		return Answer{}, err
 	}
 	if c := l.unused(h); c != nil {
-		defer c.asked()
-		if err := c.Announce(ctx); err != nil {
-			return Answer{}, err
-		}
-		return l.ask(ctx, h, c.client, path, authorization)
+		return c.question(ctx, path, authorization)
 	}
 	client, err := l.gets.transport(l)
 	if err != nil {
@@ -104,19 +100,37 @@ func (l *Link) unused(h *host) *ilpConn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, c := range h.conns {
-		if c.Alive() && c.busy.TryLock() {
+		if !c.Alive() {
+			continue
+		}
+		select {
+		case c.busy <- struct{}{}:
 			return c
+		default:
 		}
 	}
 	return nil
 }
 
-// asked ends a question. A connection that was closed meanwhile is left to nobody.
-func (c *ilpConn) asked() {
-	c.busy.Unlock()
-	if !c.Alive() {
-		c.client.CloseIdleConnections()
+// question asks over the connection, which is occupied. One that is closed meanwhile
+// ends it, and is left to nobody.
+func (c *ilpConn) question(ctx context.Context, path, authorization string) (Answer, error) {
+	defer func() {
+		<-c.busy
+		if !c.Alive() {
+			c.client.CloseIdleConnections()
+		}
+	}()
+	if err := c.Announce(ctx); err != nil {
+		return Answer{}, err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if !c.begin(cancel) {
+		return Answer{}, &ConnectError{Host: c.h.host, Err: c.ending.err}
+	}
+	defer c.finish()
+	return c.link.ask(ctx, c.h, c.client, path, authorization)
 }
 
 // enter lets questions go over a connection, until leave.

@@ -48,7 +48,7 @@ type ilpConn struct {
 	ending   *ending
 
 	// busy is held for a request and its answer: of rows, or of a Link.Get.
-	busy  sync.Mutex
+	busy  chan struct{} // has one place
 	wrote bool          // a write was answered
 	tcp   time.Duration // which the last TCP connect took
 	slow  bool          // the server let us wait for its first answer
@@ -64,6 +64,7 @@ func (l *Link) newILPConn(h *host, s secrets) *ilpConn {
 		h:        h,
 		auth:     s.authorization,
 		auto:     l.cfg.Transport == Auto && !h.ws,
+		busy:     make(chan struct{}, 1),
 		outcomes: make(chan Outcome, 1),
 		ending:   newEnding(),
 	}
@@ -173,8 +174,10 @@ func (c *ilpConn) Send(ctx context.Context) (int64, error) {
 // write does one request and says what came of it. An error means that nobody
 // knows.
 func (c *ilpConn) write(ctx context.Context) (*Refusal, error) {
-	c.busy.Lock()
-	defer c.busy.Unlock()
+	if err := c.occupy(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { <-c.busy }()
 	zipped := c.link.wantsGzip(c.h)
 	began := time.Now()
 	refusal, err := c.post(ctx, zipped)
@@ -189,6 +192,18 @@ func (c *ilpConn) write(ctx context.Context) (*Refusal, error) {
 	}
 	c.note(refusal, err, took)
 	return refusal, err
+}
+
+// occupy waits until no question uses the connection.
+func (c *ilpConn) occupy(ctx context.Context) error {
+	select {
+	case c.busy <- struct{}{}:
+		return nil
+	case <-c.ending.done:
+		return c.ending.err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // note keeps what the outcome of a write says of the host. A request that was given
@@ -256,9 +271,13 @@ func (c *ilpConn) exchange(ctx context.Context, body requestBody) (*Refusal, err
 // names nothing.
 func (c *ilpConn) refusal(resp *http.Response, answer []byte) *Refusal {
 	r := classifyHTTP(c.h.host, resp.StatusCode, resp.Header, len(resp.TransferEncoding) > 0, answer)
-	if r != nil && r.Line > c.enc.lines {
+	if r == nil {
+		return nil
+	}
+	if r.Line > c.enc.lines {
 		r.Line = 0
 	}
+	r.RetryAfter = c.link.retryAfter(resp.Header)
 	return r
 }
 

@@ -96,16 +96,13 @@ func (f *flight) take(ctx context.Context, a answer) error {
 	}
 	requests, units := 0, 0
 	for requests < len(f.fifo) && f.fifo[requests].seq <= a.outcome.Seq {
-		r := &f.fifo[requests]
-		if r.old {
-			f.s.cfg.Replay.acked(r.rows, time.Since(r.at))
-		}
-		units += r.units
+		units += f.fifo[requests].units
 		requests++
 	}
 	if requests == 0 {
 		return nil // there is only more room
 	}
+	f.timeOld(requests)
 	if err := f.confirm(ctx, requests == len(f.fifo)); err != nil {
 		return err
 	}

@@ -90,6 +90,10 @@ type flight struct {
 	ready    *time.Timer // runs while the backlog has to wait
 	made     time.Time
 	began    time.Time // of the turn
+	rested   time.Time // since when nothing is on its way
+	answered time.Time // the last answer
+	usedUp   bool      // the connection takes no more
+	weight   float64   // bytes of frames in the request that is being built
 	yields   bool      // the connection is handed on
 	cut      bool      // the request ends here, and more follows
 	paused   bool      // only a backlog is left, and has to wait
@@ -178,6 +182,9 @@ func (f *flight) serve(ctx context.Context) error {
 
 // rest is told that nothing is on its way.
 func (f *flight) rest(changed <-chan struct{}) error {
+	if f.rested.IsZero() {
+		f.rested = time.Now()
+	}
 	if !f.paused {
 		if err := f.s.nothingElse(); err != nil {
 			return err
@@ -202,6 +209,7 @@ func (f *flight) heedRecycle() {
 // fill sends requests while there are frames and the window has room. It never
 // stops inside a group that is finished in the slot.
 func (f *flight) fill(ctx context.Context) error {
+	f.paused = false
 	for f.room() {
 		f.retiring = f.retiring || f.leaving && !f.begun
 		if f.retiring || f.again && !f.begun && len(f.units) > 0 {
@@ -282,7 +290,7 @@ func (f *flight) build(ctx context.Context) (more bool, err error) {
 				return false, err
 			}
 		case errors.Is(err, link.ErrReconnect):
-			f.retiring = true // what was added goes out first
+			f.retiring, f.usedUp = true, true // what was added goes out first
 			return false, nil
 		default:
 			return false, err
@@ -329,6 +337,9 @@ func isUnsupported(err error) bool {
 func (f *flight) added() (full bool) {
 	p := f.parts[0]
 	f.begun = len(f.parts) > 1
+	if all := f.view.Info().Rows; all > 0 {
+		f.weight += float64(len(f.bytes)) * float64(f.view.PartRows(p.Part)) / float64(all)
+	}
 	f.units = append(f.units, unit{
 		fsn: f.fsn, part: p.Part, n: f.view.PartRows(p.Part), last: p.Table < 0, table: p.table, past: f.pastTTL(p.Part), probe: p.probe,
 	})
@@ -348,7 +359,11 @@ func (f *flight) send(ctx context.Context) error {
 		f.settle(r.units)
 		return nil
 	}
-	f.sent = len(f.units)
+	f.sent, f.rested = len(f.units), time.Time{}
+	if r.old {
+		f.s.cfg.Replay.sent(int(f.weight))
+	}
+	f.weight = 0
 	seq, err := f.conn.Send(ctx)
 	if err != nil {
 		return err

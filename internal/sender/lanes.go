@@ -60,6 +60,9 @@ type timed interface {
 	// Since returns the first frame that was published at about t or later; the one
 	// behind the last if there is none.
 	Since(t time.Time) slot.FSN
+	// FirstPending returns the first frame at or behind fsn that is published and not
+	// settled; the one behind the last if there is none.
+	FirstPending(fsn slot.FSN) slot.FSN
 }
 
 // lanes read a slot. As long as it is sent as it comes there is one, the backlog's. What
@@ -79,7 +82,7 @@ type lanes struct {
 	inLive bool     // the last frame was of the live lane
 	sent   [2]int64 // rows of backlog and live lane, since there was something in both
 	skips  int
-	paid   slot.FSN // the last frame of the backlog that Replay was told of
+	group  bool // the frame in view goes on: no other comes in between
 
 	// next is the first frame that was not read, of the live lane where there is one.
 	next atomic.Int64
@@ -96,7 +99,7 @@ const (
 )
 
 func newLanes(s Store, o Order, r *Replay) *lanes {
-	return &lanes{store: s, order: o, replay: r, back: s.NewCursor(), paid: -1}
+	return &lanes{store: s, order: o, replay: r, back: s.NewCursor()}
 }
 
 func (l *lanes) close() {
@@ -109,7 +112,7 @@ func (l *lanes) close() {
 // rewind goes back to what is not settled, in both lanes.
 func (l *lanes) rewind() {
 	l.back.Rewind()
-	l.pos, l.paid = 0, -1
+	l.pos, l.group = 0, false
 	if l.live != nil {
 		l.liveFrom(l.from)
 	} else {
@@ -123,11 +126,12 @@ func (l *lanes) rewind() {
 func (l *lanes) look(hand slot.FSN, inView, quiet bool) {
 	t, ok := l.store.(timed)
 	if !ok {
+		l.edge = math.MaxInt64 // nothing new comes to the slot of another client
 		return
 	}
 	l.edge = t.Since(time.Now().Add(-isNew))
 	switch {
-	case l.order != LiveFirst:
+	case l.order != LiveFirst, l.group:
 	case l.live == nil && hand < l.edge:
 		l.live = l.store.NewCursor()
 		l.skips, l.sent = 0, [2]int64{}
@@ -145,7 +149,7 @@ func (l *lanes) lagging(hand slot.FSN, inView bool) bool {
 	if !ok || l.live == nil || l.skips >= maxSkips {
 		return false
 	}
-	first, now := slot.FSN(l.next.Load()), time.Now()
+	first, now := t.FirstPending(slot.FSN(l.next.Load())), time.Now()
 	if inView && l.inLive {
 		first = min(first, hand)
 	}
@@ -159,18 +163,32 @@ func (l *lanes) liveFrom(from slot.FSN) {
 }
 
 // unread is the first frame of the backlog that was not read.
-func (l *lanes) unread() slot.FSN { return max(l.pos, l.store.Stats().Watermark+1) }
+func (l *lanes) unread() slot.FSN {
+	if t, ok := l.store.(timed); ok {
+		return t.FirstPending(l.pos)
+	}
+	return max(l.pos, l.store.Stats().Watermark+1)
+}
 
 // hasLive says whether the live lane has frames that were not read.
 func (l *lanes) hasLive() bool {
-	return l.live != nil && slot.FSN(l.next.Load()) <= l.store.Stats().Published
+	t, ok := l.store.(timed)
+	return ok && l.live != nil && t.FirstPending(slot.FSN(l.next.Load())) <= l.store.Stats().Published
 }
 
-// urgent says whether rows came lately that were not read: they go before the backlog
-// of other slots. Anybody may ask.
+// urgent says whether rows came lately that were not read, and go out next: they go
+// before the backlog of other slots. Anybody may ask.
 func (l *lanes) urgent() bool {
 	t, ok := l.store.(timed)
-	return ok && max(slot.FSN(l.next.Load()), t.Since(time.Now().Add(-lags))) <= l.store.Stats().Published
+	if !ok {
+		return false
+	}
+	first, isNew := slot.FSN(l.next.Load()), t.Since(time.Now().Add(-lags))
+	if l.order == LiveFirst {
+		first = max(first, isNew)
+	}
+	first = t.FirstPending(first)
+	return first >= isNew && first <= l.store.Stats().Published
 }
 
 // isOld says whether a frame is of a backlog.
@@ -179,7 +197,7 @@ func (l *lanes) isOld(fsn slot.FSN) bool { return fsn < l.edge && !l.inLive }
 // liveIsNext says whether the next request is of the live lane; see look.
 func (l *lanes) liveIsNext(hand slot.FSN, inView, quiet bool) bool {
 	l.look(hand, inView, quiet)
-	if l.live == nil {
+	if l.live == nil || l.group {
 		return false
 	}
 	if !l.hasLive() {
@@ -231,7 +249,7 @@ func (l *lanes) ofBack(building bool) (slot.Entry, came, error) {
 	if l.live != nil {
 		end = l.from
 	}
-	if hand := l.unread(); hand < l.edge && hand < end && !l.replay.may(time.Now()) {
+	if hand := l.unread(); !l.group && hand < min(l.edge, end) && hand <= l.store.Stats().Published && !l.replay.may(time.Now()) {
 		return slot.Entry{}, notYet, nil
 	}
 	e, ok, err := l.back.NextBelow(end)
@@ -255,10 +273,6 @@ func (l *lanes) took(e slot.Entry) {
 	l.pos = e.FSN + 1
 	if l.live == nil {
 		l.next.Store(int64(l.pos))
-	}
-	if e.FSN < l.edge && e.FSN > l.paid {
-		l.paid = e.FSN
-		l.replay.sent(len(e.Bytes))
 	}
 }
 
@@ -284,7 +298,7 @@ func (l *lanes) putBack(fsn slot.FSN) {
 // something may.
 func (l *lanes) waits() time.Duration {
 	t, ok := l.store.(timed)
-	if !ok || l.hasLive() || l.unread() >= t.Since(time.Now().Add(-isNew)) {
+	if ok && (l.hasLive() || l.unread() >= t.Since(time.Now().Add(-isNew))) {
 		return 0
 	}
 	return max(0, time.Until(l.replay.ready()))

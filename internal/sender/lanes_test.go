@@ -359,6 +359,127 @@ func fourSlots(t *testing.T, ilp bool) {
 	}
 }
 
+// twoSlots share one connection of a server.
+func twoSlots(t *testing.T, srv *server, cfg sender.Config) (a, b *bed, connections *link.Budget) {
+	connections = shared(srv, 1)
+	t.Cleanup(connections.Close)
+	mem := vfstest.NewMem()
+	var beds []*bed
+	for i := range 2 {
+		s, err := slot.Open(slot.Options{FS: mem, Dir: fmt.Sprintf("/sf/default-%d", i), SegmentBytes: 1 << 16, Durability: slot.Memory})
+		if err != nil {
+			t.Fatal(err)
+		}
+		beds = append(beds, &bed{TB: t, slot: s, srv: srv, next: int64(i) * 10_000})
+	}
+	for _, b := range beds {
+		cfg.Slot, cfg.Link, cfg.Rand = b.slot, connections, func() float64 { return 1 }
+		cfg.InitialBackoff, cfg.MaxBackoff = 100*time.Millisecond, time.Second
+		t.Cleanup(func() { b.loop.Stop(); _ = b.slot.Close() })
+	}
+	start := func(b *bed) {
+		c := cfg
+		c.Slot = b.slot
+		b.loop = sender.Start(c)
+	}
+	beds[0].begin, beds[1].begin = func() { start(beds[0]) }, func() { start(beds[1]) }
+	return beds[0], beds[1], connections
+}
+
+// A frame of 500 rows that takes minutes does not hold up a row of another slot.
+func TestALargeFrameLeavesTheConnectionToOtherSlots(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := narrow(5*time.Second, 1)
+		srv.maxRows = 10
+		a, b, _ := twoSlots(t, srv, sender.Config{})
+		a.storeAt(time.Now(), 500)
+		a.begin()
+		b.begin()
+		time.Sleep(20 * time.Second)
+		id := b.next
+		b.storeAt(time.Now(), 1)
+		stored := time.Now()
+		for !slices.Contains(srv.ids(), id) {
+			time.Sleep(100 * time.Millisecond)
+		}
+		if late := time.Since(stored); late > 16*time.Second {
+			t.Errorf("there after %s", late)
+		}
+		a.drained()
+		b.drained()
+		if n := len(srv.ids()); n != 501 {
+			t.Errorf("%d rows sent, of 501", n)
+		}
+	})
+}
+
+// Backlogs that have to wait for replay_rate need no connection, and pass none to and fro.
+func TestSlotsWhoseBacklogsWaitLeaveTheConnectionAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sends atomic.Int64
+		srv := &server{ilp: true, frames: 4}
+		srv.recv = func(int) { sends.Add(1) }
+		a, b, _ := twoSlots(t, srv, sender.Config{Replay: sender.NewReplay(2)})
+		for range 20 {
+			a.storeAt(time.Now(), 1)
+			b.storeAt(time.Now(), 1)
+		}
+		time.Sleep(time.Minute)
+		a.begin()
+		b.begin()
+		for range 3 { // something new comes, and is sent
+			time.Sleep(time.Minute)
+			a.storeAt(time.Now(), 1)
+			b.storeAt(time.Now(), 1)
+		}
+		time.Sleep(7 * time.Minute)
+		if n := sends.Load(); n > 200 || a.slot.Stats().Pending+b.slot.Stats().Pending == 0 {
+			t.Errorf("%d looks for answers in ten minutes, %d rows left", n, a.slot.Stats().Pending+b.slot.Stats().Pending)
+		}
+		if n := len(srv.connectTimes()); n > 60 {
+			t.Errorf("%d connects in ten minutes", n)
+		}
+		a.drained()
+		b.drained()
+	})
+}
+
+// While an answer is due nothing is looked at, though the backlog might go on.
+func TestWaitingForAnAnswerIsNoBusyLoop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := &server{frames: 2, window: 1}
+		windows := 0
+		srv.windows = func() { windows++ }
+		srv.answer = func(int, int64) *link.Outcome { return nil }
+		srv.sent = func(c *conn, _ []taken) {
+			seq := c.seq - 1
+			go func() {
+				time.Sleep(3 * time.Second)
+				c.out <- link.Outcome{Seq: seq}
+			}()
+		}
+		b := backlogged(t, srv, 40, sender.Config{Replay: sender.NewReplay(500)})
+		b.drained()
+		if windows > 1000 {
+			t.Errorf("looked %d times for room", windows)
+		}
+	})
+}
+
+func TestAnAnswerToManyRequestsPausesABacklogOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := sender.NewReplay(0)
+		for range 20 {
+			r.Acked(10, 10*time.Millisecond)
+		}
+		r.Acked(640, 5*time.Second)
+		r.Acked(640, 5*time.Second)
+		if wait := time.Until(r.Ready()); wait > 5*time.Second {
+			t.Errorf("a pause of %s", wait)
+		}
+	})
+}
+
 // complete checks that the server has each of so many rows.
 func (b *bed) complete(rows int64) {
 	b.Helper()

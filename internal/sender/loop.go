@@ -67,6 +67,7 @@ func (s *Sender) awaitFrames(ctx context.Context, lanes *lanes) bool {
 			changed = s.wake
 		case wait > 0:
 			ready = time.After(wait)
+			s.setWaiting(true)
 		default:
 			return true
 		}
@@ -154,9 +155,9 @@ func (s *Sender) session(ctx context.Context, lanes *lanes) (progressed bool, er
 		s.cutOff = true
 		return false, err
 	}
+	defer conn.Close() // after a panic; else it is closed, or handed on
 	fctx, leave, err := s.board(ctx)
 	if err != nil {
-		_ = conn.Close()
 		return false, err
 	}
 	defer leave()
@@ -183,15 +184,17 @@ func (s *Sender) session(ctx context.Context, lanes *lanes) (progressed bool, er
 	return s.ended(f, err)
 }
 
+// setWaiting tells operators whether the sender waits for its turn.
+func (s *Sender) setWaiting(yes bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.state.Waiting = yes
+}
+
 // connect waits for a connection. Where the last one was ended for it, it is a new one.
 func (s *Sender) connect(ctx context.Context, lanes *lanes) (link.Conn, error) {
-	waiting := func(yes bool) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.state.Waiting = yes
-	}
-	waiting(true)
-	defer waiting(false)
+	s.setWaiting(true)
+	defer s.setWaiting(false)
 	return s.cfg.Link.Connect(ctx, link.Wish{Fresh: s.renew, Urgent: lanes.urgent})
 }
 
@@ -202,6 +205,9 @@ func (s *Sender) ended(f *flight, err error) (progressed bool, _ error) {
 	switch {
 	case errors.Is(err, errGivenUp):
 		return progressed, s.cutShort(progressed)
+	case f.usedUp && !progressed && f.turn != nil && !f.turn.Fresh():
+		s.renew = true // others had filled it
+		return false, nil
 	case usedUp && !progressed && f.inGroup():
 		s.cfg.Log.Warn("a group of frames is too large for one connection; they are committed one by one",
 			"slot", s.name(), "frames", len(f.fifo))

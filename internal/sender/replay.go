@@ -44,15 +44,23 @@ func (r *Replay) ready() time.Time {
 	return r.next
 }
 
-// sent counts a frame. How long the next one has to wait follows from its size.
+// sent counts what a request has of frames. How long the next one has to wait follows from
+// that.
 func (r *Replay) sent(bytes int) {
 	if r == nil || r.rate <= 0 {
 		return
 	}
-	r.pause(time.Duration(float64(bytes) / float64(r.rate) * float64(time.Second)))
+	d := time.Duration(float64(bytes) / float64(r.rate) * float64(time.Second))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := time.Now(); r.next.Before(now) {
+		r.next = now
+	}
+	r.next = r.next.Add(d)
 }
 
-// acked notes how long the answer to a request took. If that is much longer than it
+// acked notes how long the answer to requests took, from when they were sent or the
+// answer before. If that is much longer than it
 // was, the server is busy: it is left alone for as long again, so that replay takes
 // half of its time at the most.
 func (r *Replay) acked(rows int, took time.Duration) {
@@ -60,6 +68,7 @@ func (r *Replay) acked(rows int, took time.Duration) {
 		return
 	}
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	r.rows = max(0.95*r.rows, float64(rows))
 	small := float64(rows) < r.rows/4 // a round trip, and nothing of how busy it is
 	cost := took.Seconds() / float64(rows)
@@ -68,18 +77,8 @@ func (r *Replay) acked(rows int, took time.Duration) {
 	} else if !small {
 		r.best = min(1.05*r.best, cost)
 	}
-	slow := !small && took >= slowLeast && cost > slowFactor*r.best
-	r.mu.Unlock()
-	if slow {
-		r.pause(min(took, slowMost))
+	until := time.Now().Add(min(took, slowMost))
+	if !small && took >= slowLeast && cost > slowFactor*r.best && until.After(r.next) {
+		r.next = until
 	}
-}
-
-func (r *Replay) pause(d time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if now := time.Now(); r.next.Before(now) {
-		r.next = now
-	}
-	r.next = r.next.Add(d)
 }

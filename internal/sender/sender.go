@@ -91,7 +91,8 @@ type Config struct {
 // State tells how the sender and its server get on.
 type State struct {
 	Connected bool
-	// Waiting says that it wants a connection and has not come to one.
+	// Waiting says that it wants a connection and has not come to one, or that its
+	// backlog has to wait for Replay.
 	Waiting   bool
 	Transport link.Transport // in use or last used; zero before the first connection
 	Host      string

@@ -37,6 +37,8 @@ type bed struct {
 	srv  *server
 	loop *sender.Sender
 	next int64
+
+	begin func() // starts the loop, where that is left to the test
 }
 
 func newBed(t testing.TB, srv *server) *bed {

@@ -29,6 +29,8 @@ type server struct {
 	judge func(rows []sentRow) *link.Refusal // of a request; nil takes it
 	add   func(conn int, ids []int64) error  // refuses a part
 	recv  func(conn int)                     // is told of each Recv
+	// windows is told of each look for room.
+	windows func()
 
 	// sent is told of a request that was taken, acked of one whose ack reached the
 	// sender.
@@ -136,6 +138,9 @@ func (c *conn) Transport() link.Transport {
 
 func (c *conn) Host() string { return "server" }
 func (c *conn) Window() int {
+	if c.srv.windows != nil {
+		c.srv.windows()
+	}
 	if c.srv.ilp {
 		return 1 // as over HTTP
 	}

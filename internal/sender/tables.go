@@ -226,6 +226,7 @@ func (f *flight) enter(ctx context.Context) error {
 		f.group = f.fsn
 	}
 	f.open = f.view.DeferCommit()
+	f.lanes.group = f.open
 	g := f.s.parking.gate
 	if !g.closed || f.fsn < g.from {
 		return nil
@@ -263,6 +264,7 @@ func (f *flight) retry(ctx context.Context) error {
 func (f *flight) rewind() {
 	f.lanes.rewind()
 	f.parts, f.begun, f.blocked, f.open = nil, false, false, false
+	f.lanes.group = false
 	f.s.parking.begin(f.s.cfg.Slot.Stats().Watermark)
 }
 

@@ -70,8 +70,15 @@ func (f *flight) isWanted() bool {
 
 // heedOthers ends the turn when it has lasted.
 func (f *flight) heedOthers() {
+	if f.open || f.inGroup() {
+		return
+	}
 	if !f.leaving && f.isWanted() && time.Since(f.began) >= turnTime {
 		f.leaving, f.yields = true, true
+	}
+	if f.yields && f.begun && f.mayWait() && !f.isOnItsWay(f.fsn) {
+		f.lanes.putBack(f.fsn) // the rest of a large frame has its turn later
+		f.parts, f.begun = nil, false
 	}
 }
 
@@ -89,7 +96,7 @@ func (f *flight) unused() <-chan time.Time {
 	if f.turn == nil || len(f.units) > 0 {
 		return nil
 	}
-	f.idle.Reset(f.turn.Idle())
+	f.idle.Reset(max(0, f.turn.Idle()-time.Since(f.rested)))
 	return f.idle.C
 }
 
@@ -109,7 +116,7 @@ func (f *flight) backlogReady() <-chan time.Time {
 // handOn ends the use of the connection, and returns what is to be done when nobody is
 // in Recv any more: it is closed, unless it may be handed on.
 func (f *flight) handOn() func() {
-	if f.yields && len(f.units) == 0 && !f.filled && !f.void {
+	if f.yields && len(f.units) == 0 && !f.filled && !f.void && !f.usedUp {
 		f.turn.Quiet()
 		return f.turn.Return
 	}
@@ -126,6 +133,25 @@ func (f *flight) holdOff(err error) {
 	if d := retryAfter(err); d > 0 && f.turn != nil {
 		f.turn.Hold(f.s.later(d))
 	}
+}
+
+// timeOld tells how long the answer to the first so many requests took, if they are of a
+// backlog.
+func (f *flight) timeOld(requests int) {
+	if requests == 0 {
+		return
+	}
+	rows, began := 0, f.fifo[0].at
+	for _, r := range f.fifo[:requests] {
+		if r.old {
+			rows += r.rows
+		}
+	}
+	if f.answered.After(began) {
+		began = f.answered
+	}
+	f.answered = time.Now()
+	f.s.cfg.Replay.acked(rows, f.answered.Sub(began))
 }
 
 // noFrame notes why there is none.
@@ -172,7 +198,7 @@ func (f *flight) giveWay() (wait bool) {
 	}
 	switch {
 	case !f.mayWait():
-	case f.lanes.liveIsNext(f.fsn, true, len(f.units) == 0) != f.lanes.inLive:
+	case f.otherLane():
 		if !f.isOnItsWay(f.fsn) {
 			f.lanes.putBack(f.fsn)
 			f.parts, f.begun = nil, false
@@ -181,6 +207,12 @@ func (f *flight) giveWay() (wait bool) {
 		return !f.s.cfg.Replay.may(time.Now())
 	}
 	return false
+}
+
+// otherLane says whether the next request is of another lane than the frame in view.
+func (f *flight) otherLane() bool {
+	live := f.lanes.liveIsNext(f.fsn, true, len(f.units) == 0)
+	return live != f.lanes.inLive // which look may have changed
 }
 
 // mayWait says whether the rest of the frame in view may be sent later: all but rows by
@@ -195,7 +227,7 @@ func (f *flight) holdsUp() bool {
 	if len(f.units) == 0 || f.inGroup() {
 		return false
 	}
-	if f.lanes.lagging(f.fsn, len(f.parts) > 0) {
+	if f.lanes.lagging(f.fsn, len(f.parts) > 0) || f.yields && f.begun && f.mayWait() && f.isOnItsWay(f.fsn) {
 		return true
 	}
 	return len(f.parts) > 0 && !f.lanes.inLive && f.lanes.hasLive() && f.mayWait() && f.isOnItsWay(f.fsn)

@@ -30,6 +30,14 @@ func (r *recent) add(from FSN) {
 	*r = append(slices.Delete(*r, 0, old), arrival{from: from, seen: now})
 }
 
+// FirstPending returns the first frame at or behind fsn that is published and not settled;
+// the one behind the last if there is none. It does no I/O.
+func (s *Slot) FirstPending(fsn FSN) FSN {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return min(s.behind(max(fsn, s.watermark+1)), s.published+1)
+}
+
 // Since returns the first frame that was published at about t or later, on a clock that
 // nobody sets; the one behind the last if there is none. t is not more than half a
 // minute ago. It does no I/O.
