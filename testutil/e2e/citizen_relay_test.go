@@ -19,6 +19,8 @@ import (
 type relay struct {
 	*httptest.Server
 	proxy *httputil.ReverseProxy
+	// forget closes the connections to the server that no request uses.
+	forget func()
 
 	// mu guards what follows.
 	mu      sync.Mutex
@@ -45,7 +47,7 @@ func startRelayAt(t testing.TB, base, addr string) *relay {
 	t.Helper()
 	target := must(url.Parse(base))(t)
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
-	r := &relay{writing: make(map[string]bool)}
+	r := &relay{writing: make(map[string]bool), forget: transport.CloseIdleConnections}
 	r.proxy = &httputil.ReverseProxy{
 		Rewrite:        func(p *httputil.ProxyRequest) { p.SetURL(target) },
 		Transport:      transport,

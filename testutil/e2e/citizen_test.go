@@ -75,7 +75,7 @@ func startHouse(ctx context.Context, t testing.TB, once bool) *house {
 	check(t, os.WriteFile(small, []byte("seldom,kind=gauge a=1i,b=0.5,c=\"text\"\n"), 0o600))
 	check(t, os.WriteFile(large, burstLines(), 0o600))
 	h.config = fmt.Sprintf(houseConfig, small, large, h.seen,
-		config(h.via.URL, h.sf, "sender_pool_max = 4", fmt.Sprint("exactly_once = ", once)))
+		config(h.via.URL, h.sf, "sender_pool_max = 4", "max_connections = 4", fmt.Sprint("exactly_once = ", once)))
 	h.start(ctx, t)
 	return h
 }

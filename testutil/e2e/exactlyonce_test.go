@@ -82,6 +82,9 @@ func TestATableDroppedMeanwhileGetsItsKeysBackAndEveryRowOnce(t *testing.T) {
 	feedDurable(ctx, t, p, set, 0, 6000)
 	waitRows(ctx, t, srv, 6000)
 	check(t, srv.WaitApplied(ctx))
+	// QuestDB loses the next request of each connection that has written to a table
+	// which is dropped (docs/operators.md): there is none any more.
+	via.forget()
 	emptyQuestDB(ctx, t)
 	feedDurable(ctx, t, p, set, 6000, 9000) // to where there is no table any more
 	via.loseAnswers(2)

@@ -13,8 +13,8 @@ import (
 )
 
 func TestRowsPassOverAQuestDBThatOnlyReads(t *testing.T) {
-	ctx := realParts(t)
 	t.Parallel() // it waits for QuestDB to start
+	ctx := realParts(t)
 	readOnly := startQuestDB(ctx, t, questdb.Options{Settings: map[string]string{"http.security.readonly": "true"}})
 	primary := startQWP(t, qwpserver.Options{})
 	set := gen.Set{Seed: 21}
