@@ -14,6 +14,8 @@ type Remainder struct {
 	Slot string
 	Rows int64 // pending; -1 where nobody has looked into it
 	Why  string
+	// Owned says that a pool is open which sees to it.
+	Owned bool
 }
 
 // DrainAll looks for orphans at once, without waiting for a first write, and then
@@ -94,7 +96,7 @@ func (p *Pool) Left() []Remainder {
 		}
 	}
 	for _, o := range p.Stats().Orphans {
-		r := Remainder{Slot: o.Name, Rows: o.Pending, Why: o.Reason}
+		r := Remainder{Slot: o.Name, Rows: o.Pending, Why: o.Reason, Owned: o.State == owned.String()}
 		if o.Pending == 0 {
 			r.Rows = -1
 		}

@@ -34,7 +34,7 @@ func TestDrainAllEmptiesSlotsAndOrphansWithoutAWrite(t *testing.T) {
 		t.Errorf("sent %d, refused %d", st.Sent, st.Refused)
 	}
 	left := fmt.Sprint(p.Left())
-	if len(p.Left()) != 2 || !strings.Contains(left, "{other-0 -1 the disk was wet}") || !strings.Contains(left, "http://elsewhere:9000") {
+	if len(p.Left()) != 2 || !strings.Contains(left, "{other-0 -1 the disk was wet false}") || !strings.Contains(left, "http://elsewhere:9000") {
 		t.Errorf("left %s", left)
 	}
 	if !maps.Equal(before, y.content("elsewhere-0")) {
