@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"text/tabwriter"
 	"time"
 
@@ -52,6 +53,7 @@ type left struct {
 // command lasts.
 func forOperator(cfg sfpool.Config) sfpool.Config {
 	cfg.MinSenders, cfg.CloseFlushTimeout = -1, -1 // slots are opened where there is something in them
+	cfg.Logger = slog.New(slog.DiscardHandler)     // the command tells
 	cfg.HousekeeperInterval = 200 * time.Millisecond
 	return cfg
 }

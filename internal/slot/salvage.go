@@ -67,9 +67,7 @@ func (v *Salvager) Read() error {
 		}
 		next = max(next, end)
 	}
-	if m := v.d.layout.manifest; m.valid() {
-		v.gap(next, m.second)
-	}
+	v.checkEnd(next)
 	for _, name := range v.strange {
 		v.Lost(name, headerSize, "its header cannot be read")
 		if _, err := v.readFile(name, noBase); err != nil {
@@ -86,6 +84,18 @@ func (v *Salvager) Read() error {
 func (v *Salvager) gap(next, base FSN) {
 	if next >= 0 && base > next {
 		v.Lost("", 0, fmt.Sprintf("frames %d to %d are not there", next, base-1))
+	}
+}
+
+// checkEnd tells of frames before the segment that was written to last, and of that.
+func (v *Salvager) checkEnd(next FSN) {
+	m := v.d.layout.manifest
+	if !m.valid() {
+		return
+	}
+	v.gap(next, m.second)
+	if !slices.ContainsFunc(v.d.files, func(o *member) bool { return o.base == m.second }) {
+		v.Lost("", 0, fmt.Sprintf("the segment that was written to last, from frame %d on, is not there", m.second))
 	}
 }
 

@@ -55,7 +55,7 @@ func (s *Store) Repair(ctx context.Context, name, to string) (r Repaired, err er
 	if err := fsys.MkdirAll(to, 0o750); err != nil {
 		return r, err
 	}
-	m := &mender{fs: fsys, from: s, name: name, scratch: filepath.Join(to, ".repair-"+name), r: &r}
+	m := &mender{fs: fsys, from: s, name: name, scratch: filepath.Join(to, ".repair-"+name), told: map[wound]bool{}, r: &r}
 	if err := m.copyAll(ctx); err != nil {
 		return r, errors.Join(fmt.Errorf("copy slot %s: %w", name, err), clear(fsys, m.scratch))
 	}
@@ -69,10 +69,32 @@ type mender struct {
 	from    *Store
 	name    string
 	scratch string
+	told    map[wound]bool
 	r       *Repaired
 }
 
+// wound is a place in a file.
+type wound struct {
+	file       string
+	at, length int64
+}
+
 func (m *mender) lose(l Loss) { m.r.Lost = append(m.r.Lost, l) }
+
+// loseIncident tells of a wound once: the copy is found wounded where the slot was, and
+// how many rows that cost is known best to who found it first.
+func (m *mender) loseIncident(i slot.Incident) {
+	w := wound{i.File, i.Offset, i.Bytes}
+	if m.told[w] {
+		return
+	}
+	m.told[w] = true
+	rows := i.Rows
+	if !i.RowsKnown {
+		rows = -1
+	}
+	m.lose(Loss{File: i.File, Bytes: i.Bytes, Rows: rows, Why: i.What})
+}
 
 // copyAll copies the files that say what is pending.
 func (m *mender) copyAll(ctx context.Context) (err error) {
@@ -163,7 +185,7 @@ func (m *mender) copyBytes(in io.ReaderAt, out io.WriterAt, name string, size in
 }
 
 // knownLosses takes in what the owner of the slot has found damaged in segments that
-// are still there: the copy does not tell of it again.
+// are still there.
 func (m *mender) knownLosses(entries []fs.DirEntry) error {
 	for _, e := range entries {
 		if !strings.HasPrefix(e.Name(), "incident-") || !strings.HasSuffix(e.Name(), ".json") || !e.Type().IsRegular() {
@@ -175,7 +197,7 @@ func (m *mender) knownLosses(entries []fs.DirEntry) error {
 			continue // it is for people
 		}
 		if slices.ContainsFunc(entries, func(o fs.DirEntry) bool { return o.Name() == i.File }) {
-			m.lose(lossOf(i))
+			m.loseIncident(i)
 		}
 	}
 	return nil
@@ -189,14 +211,6 @@ func readAll(fsys vfs.FS, name string) ([]byte, error) {
 	}
 	defer f.Close()
 	return io.ReadAll(io.NewSectionReader(f, 0, 64<<10))
-}
-
-func lossOf(i slot.Incident) Loss {
-	rows := i.Rows
-	if !i.RowsKnown {
-		rows = -1
-	}
-	return Loss{File: i.File, Bytes: i.Bytes, Rows: rows, Why: i.What}
 }
 
 // mend makes a slot of what is whole in the copy.
@@ -235,7 +249,7 @@ type wreck struct {
 // open opens the copy: ours heals there, one of another client is read as it stands
 // where it is too damaged for that.
 func (m *mender) open() (*wreck, error) {
-	o := slot.Options{FS: m.fs, Dir: m.scratch, Durability: slot.Memory, OnIncident: func(i slot.Incident) { m.lose(lossOf(i)) }}
+	o := slot.Options{FS: m.fs, Dir: m.scratch, Durability: slot.Memory, OnIncident: m.loseIncident}
 	src, foreign, err := openAny(o)
 	if errors.As(err, new(*slot.DamageError)) || errors.As(err, new(*slot.ForeignError)) {
 		m.r.Target, err = slot.TargetOf(m.fs, m.scratch)
