@@ -43,7 +43,7 @@ list and show change nothing and can be used beside a running agent.`,
 			f.StringVar(&w.table, "table", "", "show: only rows of this `table`")
 			f.StringVar(&w.reason, "reason", "", "show: only rows whose reason has this `text` in it")
 			f.StringVar(&w.class, "class", "", "show: only final or refused rows")
-			f.IntVar(&w.limit, "limit", 0, "show, replay: so many `rows` at most, the oldest; 0 for all")
+			f.IntVar(&w.limit, "limit", 0, "show: so many `rows` at most, the oldest; 0 for all")
 			f.DurationVar(&w.timeout, "timeout", time.Minute, "replay: wait so long for the server")
 			return func(ctx context.Context, k *call) error { return deadLetter(ctx, k, w) }
 		},

@@ -83,6 +83,9 @@ type replayed struct {
 }
 
 func replay(ctx context.Context, k *call, w wish) error {
+	if w.table+w.reason+w.class != "" || w.limit > 0 {
+		return misuse("replay takes all refused rows: -table, -reason, -class and -limit are for show")
+	}
 	cfg, err := k.sending()
 	if err != nil {
 		return err
@@ -130,7 +133,7 @@ func senderOf(cfg sfpool.Config) string {
 
 // feedAll stores the letters again, and waits for what the server says.
 func feedAll(ctx context.Context, p *sfpool.Pool, w wish) (r replayed, err error) {
-	if r.Rows, err = p.FeedBack(ctx, w.limit); err != nil {
+	if r.Rows, err = p.FeedBack(ctx, 0); err != nil {
 		return r, err
 	}
 	inner, cancel := context.WithTimeout(ctx, w.timeout)

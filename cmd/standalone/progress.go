@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -80,7 +81,7 @@ func (w *progress) line(bar bool) string {
 	if !bar {
 		return strings.TrimSpace(text)
 	}
-	return drawBar(percent, w.color) + " " + clip(text, 100)
+	return drawBar(percent, w.color) + " " + clip(text, columns()-barWidth-4)
 }
 
 // troubleOf is why nothing moves, of the first slot with something to say.
@@ -100,10 +101,19 @@ func troubleOf(st *sfpool.Stats) string {
 	return ""
 }
 
+const barWidth = 20
+
+// columns is how wide the terminal is, as far as the shell has told.
+func columns() int {
+	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n >= 2*barWidth {
+		return n
+	}
+	return 80
+}
+
 func drawBar(percent int, color bool) string {
-	const width = 30
-	full := percent * width / 100
-	on, off := strings.Repeat("#", full), strings.Repeat(".", width-full)
+	full := percent * barWidth / 100
+	on, off := strings.Repeat("#", full), strings.Repeat(".", barWidth-full)
 	if color {
 		return "[\x1b[32m" + on + "\x1b[0m" + off + "]"
 	}
