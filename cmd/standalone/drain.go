@@ -90,10 +90,13 @@ func drain(ctx context.Context, k *call, timeout time.Duration, orphans bool) er
 	watch.end()
 	r := report(p, err)
 	err = errors.Join(p.Close(context.Background()), k.tellDrain(r))
-	if err == nil && !r.Done {
-		err = fmt.Errorf("%d slots still have rows, which stay on the disk", len(r.Left))
+	if err != nil || r.Done {
+		return err
 	}
-	return err
+	if r.Ended != "" {
+		return fmt.Errorf("ended before all was sent (%s): the rows of %d slots stay on the disk", r.Ended, len(r.Left))
+	}
+	return fmt.Errorf("the rows of %d slots cannot be sent and stay on the disk", len(r.Left))
 }
 
 // openPool opens the pool of the configuration, or one that has only orphans where an

@@ -56,6 +56,10 @@ func drop(ctx context.Context, k *call, before, slot string, yes bool, now time.
 		return err
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
+	return k.dropPlanned(ctx, d, at, yes)
+}
+
+func (k *call) dropPlanned(ctx context.Context, d *steward.Drop, at time.Time, yes bool) error {
 	if d.Rows == 0 {
 		if k.json {
 			return k.writeJSON(d)

@@ -93,11 +93,7 @@ func importFile(ctx context.Context, k *call, retarget bool) error {
 	if err != nil {
 		return err
 	}
-	base := cfg.SenderID
-	if base == "" {
-		base = "default"
-	}
-	r, err := s.Import(ctx, k.args[0], base+sfpool.ImportSuffix, func(has string) (string, error) {
+	r, err := s.Import(ctx, k.args[0], senderOf(cfg)+sfpool.ImportSuffix, func(has string) (string, error) {
 		return k.targetFor(has, cfg, retarget)
 	})
 	if err != nil {

@@ -109,19 +109,23 @@ func replay(ctx context.Context, k *call, w wish) error {
 	if err := errors.Join(err, p.Close(context.Background())); err != nil {
 		return err
 	}
-	shelves, err := deadletter.Shelves(s.FS, s.Dir)
-	if err != nil {
+	if r.Final, err = finalRows(s.FS, s.Dir, senderOf(cfg)); err != nil {
 		return err
 	}
-	for i := range shelves {
-		if shelves[i].Class == deadletter.Final && shelves[i].SenderID == senderOf(cfg) {
-			_, _, err = shelves[i].Read(s.FS, func(*deadletter.Found) bool { r.Final++; return true })
-		}
-		if err != nil {
-			return err
-		}
-	}
 	return k.tellReplay(r)
+}
+
+// finalRows counts what replay does not touch.
+func finalRows(fsys vfs.FS, dir, sender string) (rows int64, _ error) {
+	shelves, err := deadletter.Shelves(fsys, dir)
+	for i := range shelves {
+		if shelves[i].Class != deadletter.Final || shelves[i].SenderID != sender {
+			continue
+		}
+		_, _, e := shelves[i].Read(fsys, func(*deadletter.Found) bool { rows++; return true })
+		err = errors.Join(err, e)
+	}
+	return rows, err
 }
 
 func senderOf(cfg sfpool.Config) string {

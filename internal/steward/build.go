@@ -33,7 +33,7 @@ const (
 // build begins a slot for frames of up to so many bytes. What an earlier one left that
 // was interrupted is removed.
 func build(fsys vfs.FS, dir, target string, largest, total int64, now func() time.Time) (*builder, error) {
-	if err := clear(fsys, dir); err != nil {
+	if err := wipe(fsys, dir); err != nil {
 		return nil, err
 	}
 	segment := max(leastSegment, largest+slot.SegmentOverhead)
@@ -90,10 +90,10 @@ func (b *builder) finish(ctx context.Context, to string) error {
 }
 
 // abandon removes what was built.
-func (b *builder) abandon() error { return errors.Join(b.slot.Close(), clear(b.fs, b.dir)) }
+func (b *builder) abandon() error { return errors.Join(b.slot.Close(), wipe(b.fs, b.dir)) }
 
-// clear removes a directory with the files in it.
-func clear(fsys vfs.FS, dir string) error {
+// wipe removes a directory with the files in it.
+func wipe(fsys vfs.FS, dir string) error {
 	entries, err := fsys.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

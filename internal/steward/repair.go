@@ -57,10 +57,10 @@ func (s *Store) Repair(ctx context.Context, name, to string) (r Repaired, err er
 	}
 	m := &mender{fs: fsys, from: s, name: name, scratch: filepath.Join(to, ".repair-"+name), told: map[wound]bool{}, r: &r}
 	if err := m.copyAll(ctx); err != nil {
-		return r, errors.Join(fmt.Errorf("copy slot %s: %w", name, err), clear(fsys, m.scratch))
+		return r, errors.Join(fmt.Errorf("copy slot %s: %w", name, err), wipe(fsys, m.scratch))
 	}
 	err = m.mend(ctx, filepath.Join(to, ".repaired-"+name), dir)
-	return r, errors.Join(err, clear(fsys, m.scratch))
+	return r, errors.Join(err, wipe(fsys, m.scratch))
 }
 
 // mender is a Repair under way.
@@ -103,7 +103,7 @@ func (m *mender) copyAll(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, release()) }()
-	if err := errors.Join(clear(m.fs, m.scratch), m.fs.MkdirAll(m.scratch, 0o700)); err != nil {
+	if err := errors.Join(wipe(m.fs, m.scratch), m.fs.MkdirAll(m.scratch, 0o700)); err != nil {
 		return err
 	}
 	entries, err := m.from.FS.ReadDir(m.from.path(m.name))
