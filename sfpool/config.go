@@ -215,6 +215,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("sender_id %q: use letters, digits, '-' and '_'", c.SenderID)
 	case strings.HasSuffix(c.SenderID, importedSuffix):
 		return fmt.Errorf("sender_id %q: the ending %q is that of slots that were renamed", c.SenderID, importedSuffix)
+	case strings.HasSuffix(c.SenderID, ImportSuffix):
+		return fmt.Errorf("sender_id %q: the ending %q is that of slots that were imported from a file", c.SenderID, ImportSuffix)
 	case strings.HasSuffix(c.SenderID, rewindSuffix):
 		return fmt.Errorf("sender_id %q: the ending %q is that of slots that rewind makes", c.SenderID, rewindSuffix)
 	case c.MaxSegmentBytes < minSegmentBytes || c.MaxSegmentBytes > maxSegmentBytes:

@@ -185,7 +185,7 @@ func (p *Pool) drainAdopted(name string, d delegate) (end outcome, err error) {
 	for {
 		progress := d.progress()
 		v := d.view()
-		p.orphanPending(name, v.Pending)
+		p.noteProgress(name, v)
 		p.fitOrphan(name, d)
 		if v.PendingFrames != last {
 			last, since = v.PendingFrames, time.Now()
@@ -259,12 +259,16 @@ func (p *Pool) pause(progress <-chan struct{}, long time.Duration) bool {
 // Its owner may want it back.
 const orphanPatience = 30 * time.Second
 
-func (p *Pool) orphanPending(name string, rows int64) {
+// noteProgress has others see how far an orphan is.
+func (p *Pool) noteProgress(name string, v slotView) {
 	p.mu.Lock()
 	defer p.unlock()
 	k := p.orphans.known[name]
-	k.rows = max(k.rows, rows)
-	k.pending = rows
+	p.orphans.sent += v.sent - k.sent
+	p.orphans.refused += v.refused - k.refused
+	k.sent, k.refused = v.sent, v.refused
+	k.rows = max(k.rows, v.Pending)
+	k.pending = v.Pending
 }
 
 // adoptSlot is the real way to open an orphan, of ours or of another client.

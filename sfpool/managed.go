@@ -40,5 +40,10 @@ func offspring(base string) (owner string, is bool) {
 	return strings.CutSuffix(base, rewindSuffix)
 }
 
+// ImportSuffix stands behind the sender_id in names of slots that were imported from a
+// file. Unlike others of ours, such a slot does not follow the URLs: its rows go where
+// they were to go, or where the import said.
+const ImportSuffix = "-import"
+
 // importedSuffix stands behind the sender_id in names that slot.Import gives.
 const importedSuffix = "-imported"

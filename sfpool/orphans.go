@@ -18,12 +18,17 @@ import (
 type orphanage struct {
 	opened   time.Time
 	look     bool // imports may be there
+	anyway   bool // look for all, whether anything was written or not
+	looking  bool // such a look is under way
+	looks    int  // those that are through
 	written  bool // something was published since the last look
 	looked   time.Time
 	draining int
 	known    map[string]*orphan
 
 	evicted   int64 // rows, for OrphansMaxBytes
+	sent      int64 // rows
+	refused   int64 // rows
 	saidLarge bool  // that they take more than they should
 }
 
@@ -35,6 +40,9 @@ type orphan struct {
 	pause   time.Duration
 	pending int64
 	rows    int64  // the most that was pending
+	sent    int64  // of it, since it was opened
+	refused int64  // likewise
+	locked  bool   // somebody had it at the last try
 	bytes   int64  // of its segment files, at the last look
 	strange bool   // its rows belong elsewhere, by the last look
 	seen    bool   // by the present look at sf_dir
@@ -92,7 +100,7 @@ func (p *Pool) orphansDue() bool {
 			return true
 		}
 	}
-	return o.look || o.written
+	return o.look || o.written || o.anyway
 }
 
 // wrote notes that something was published: a pool that is idle does not look
@@ -128,9 +136,10 @@ func (p *Pool) mayLook() (all, ok bool) {
 	defer p.unlock()
 	o := &p.orphans
 	now := time.Now()
-	due := o.written && now.Sub(o.opened) >= p.cfg.LockTimeout && (o.looked.IsZero() || now.Sub(o.looked) >= rescan*p.cfg.HousekeeperInterval)
+	due := o.anyway || o.written && now.Sub(o.opened) >= p.cfg.LockTimeout && (o.looked.IsZero() || now.Sub(o.looked) >= rescan*p.cfg.HousekeeperInterval)
 	ok = due || o.look
-	o.look = false
+	o.looking = o.anyway
+	o.look, o.anyway = false, false
 	if due {
 		o.written, o.looked = false, now
 	}
@@ -173,6 +182,11 @@ func (p *Pool) beginLook() {
 func (p *Pool) endLook(all bool) {
 	p.mu.Lock()
 	defer p.unlock()
+	if p.orphans.looking {
+		p.orphans.looking = false
+		p.orphans.looks++
+		p.signal()
+	}
 	maps.DeleteFunc(p.orphans.known, func(name string, k *orphan) bool {
 		return !k.seen && k.state != draining && (all || imported(name, p.cfg.SenderID))
 	})
@@ -218,7 +232,7 @@ func (p *Pool) startDrainer() bool {
 	for _, name := range slices.Sorted(maps.Keys(o.known)) {
 		k := o.known[name]
 		if k.state == waiting && !time.Now().Before(k.next) {
-			k.state = draining
+			k.state, k.sent, k.refused = draining, 0, 0
 			o.draining++
 			p.start(func() { p.drainOrphan(name) })
 			return true
@@ -242,6 +256,7 @@ func (k *orphan) settle(s orphanState, err error) { k.state, k.reason, k.pause =
 // letWait has an orphan wait, longer each time. WARNING: the caller must hold mu.
 func (p *Pool) letWait(k *orphan, err error) {
 	k.state, k.reason = waiting, ""
+	k.locked = errors.As(err, new(*LockedError))
 	if err != nil {
 		k.reason = err.Error()
 	}

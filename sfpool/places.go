@@ -57,6 +57,7 @@ type place struct {
 func (pl *place) succeed() {
 	pl.past = pl.past.plus(pl.last)
 	pl.last.AppendedBytes, pl.last.SettledBytes = 0, 0
+	pl.last.sent, pl.last.refused = 0, 0
 	pl.last.conn.Connects, pl.last.conn.Refusals, pl.last.conn.PastTTL = 0, 0, 0
 }
 

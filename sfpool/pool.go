@@ -321,15 +321,25 @@ func ring(bell chan<- struct{}) {
 
 func (p *Pool) slotName(index int) string { return fmt.Sprintf("%s-%d", p.cfg.SenderID, index) }
 
-// target is what .target says: where the rows of a slot belong, without secrets.
-func (p *Pool) target() string {
-	if p.cfg.Destination != "" {
-		return p.cfg.Destination + "\n"
+// target is where the rows of the slots of this pool belong.
+func (p *Pool) target() string { return p.cfg.Target() }
+
+func (p *Pool) urls() string { return p.cfg.urls() }
+
+// Target is what .target of a slot says whose rows go where this configuration sends:
+// Destination, or else the URLs, sorted and without credentials, one in a line.
+func (c Config) Target() string {
+	if c.Destination != "" {
+		return c.Destination + "\n"
 	}
-	return p.urls()
+	return c.urls()
 }
 
-func (p *Pool) urls() string { return canonical(strings.Join(p.cfg.URLs, "\n")) }
+// Sends says whether rows with a target go where this configuration sends. No target
+// is any.
+func (c Config) Sends(target string) bool { return target == "" || canonical(target) == c.Target() }
+
+func (c Config) urls() string { return canonical(strings.Join(c.URLs, "\n")) }
 
 // canonical brings what a .target says into one spelling and order: the same
 // endpoints must not look like another destination.

@@ -51,6 +51,9 @@ type Stats struct {
 	// that left a slot, acked as a rule; Connects counts connections made, Refusals
 	// answers that were no ack. All of them since the pool was opened, orphans apart.
 	AppendedBytes, AckedBytes, Connects, Refusals int64
+	// Sent rows were acked since the pool was opened, and Refused ones were not taken and
+	// became dead letters, those of orphans included.
+	Sent, Refused int64
 	// WireSent and WireReceived are the bytes that went to the server and came from it
 	// since the pool was opened, orphans, questions about tables and what TLS, HTTP
 	// and WebSocket add included. What TCP and IP add is not.
@@ -141,6 +144,7 @@ func (p *Pool) countStates(st *Stats) {
 	st.Free, st.Building, st.Live = p.count(free), p.count(building), p.count(live)
 	st.Closing, st.Leaked, st.Idle = p.count(closing), p.count(leaked), len(p.idle)
 	st.Orphans, st.OrphansEvicted = p.orphans.stats(), p.orphans.evicted
+	st.Sent, st.Refused = p.orphans.sent, p.orphans.refused
 	st.LedgerViolations, st.QuarantineRemoved = p.violations, p.unquarantined
 }
 
@@ -152,6 +156,7 @@ type glimpse struct {
 	last   slotView
 	past   counts
 	moved  int64
+	ailing error
 }
 
 func (p *Pool) glimpses() []glimpse {
@@ -160,7 +165,7 @@ func (p *Pool) glimpses() []glimpse {
 	list := make([]glimpse, len(p.places))
 	for i := range p.places {
 		pl := &p.places[i]
-		list[i] = glimpse{p.slotName(i), pl.state, pl.member, pl.last, pl.past, pl.moved}
+		list[i] = glimpse{p.slotName(i), pl.state, pl.member, pl.last, pl.past, pl.moved, pl.ailing}
 	}
 	return list
 }
@@ -202,6 +207,9 @@ func (st *Stats) add(g glimpse) {
 	st.Connects += one.Connects
 	st.Refusals += one.Refusals
 	st.PastTTL += one.PastTTL
+	n := g.past.plus(v)
+	st.Sent += n.sent
+	st.Refused += n.refused
 	st.HeldRows += one.HeldRows
 	st.Full = st.Full || one.Full
 	if at := one.OldestPending; !at.IsZero() && (st.OldestPending.IsZero() || at.Before(st.OldestPending)) {
@@ -233,12 +241,13 @@ func (g *glimpse) stats(v slotView) SlotStats {
 }
 
 // counts is what senders of a slot have counted.
-type counts struct{ appended, settled, connects, refusals, pastTTL int64 }
+type counts struct{ appended, settled, connects, refusals, pastTTL, sent, refused int64 }
 
 // plus returns the counts with what a sender counted.
 func (t counts) plus(v slotView) counts {
 	return counts{
 		t.appended + v.AppendedBytes, t.settled + v.SettledBytes,
 		t.connects + v.conn.Connects, t.refusals + v.conn.Refusals, t.pastTTL + v.conn.PastTTL,
+		t.sent + v.sent, t.refused + v.refused,
 	}
 }

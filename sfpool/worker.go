@@ -58,6 +58,9 @@ type tx interface {
 type slotView struct {
 	slot.Stats
 	conn sender.State
+	// sent and refused rows were acked, and became dead letters, since the slot was
+	// opened.
+	sent, refused int64
 }
 
 // closeTimeout bounds the wait for a sender to stop. One that does not, because
@@ -79,6 +82,7 @@ type worker struct {
 	store store
 	slot  *slot.Slot // nil for a foreign one, to which nothing is appended
 	loop  *sender.Sender
+	begun slot.Stats // what was settled before
 
 	once sync.Once
 	done chan struct{} // closed when stop is through
@@ -86,7 +90,7 @@ type worker struct {
 }
 
 func (p *Pool) startWorker(s store) *worker {
-	w := &worker{store: s, done: make(chan struct{})}
+	w := &worker{store: s, begun: s.Stats(), done: make(chan struct{})}
 	w.slot, _ = s.(*slot.Slot)
 	w.loop = sender.Start(sender.Config{
 		Slot: s, Link: p.link, Rand: p.cfg.Rand, Log: p.cfg.Logger,
@@ -118,7 +122,9 @@ func (w *worker) unsound() error {
 }
 
 func (w *worker) view() slotView {
-	return slotView{Stats: w.store.Stats(), conn: w.loop.State()}
+	v := slotView{Stats: w.store.Stats(), conn: w.loop.State()}
+	v.sent, v.refused = v.Acked-w.begun.Acked, v.DeadLettered-w.begun.DeadLettered
+	return v
 }
 
 func (w *worker) progress() <-chan struct{} { return w.loop.Progress() }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -25,14 +26,25 @@ type command struct {
 	summary  string // half a line
 	about    string // what help says, in sentences
 	examples []string
-	store    bool // it works on a store: -config or -sf-dir has to be given
+	verbs    []string // of which one follows the name, before the flags
+	store    bool     // it works on a store: -config or -sf-dir has to be given
 	// prepare declares the flags of its own and returns what runs it.
 	prepare func(f *flag.FlagSet) func(context.Context, *call) error
 }
 
 // commands in the order of help.
 func commands() []command {
-	return []command{rewindCommand(), checkConfigCommand(), versionCommand()}
+	return []command{
+		drainCommand(),
+		deadLetterCommand(),
+		rewindCommand(),
+		dropCommand(),
+		exportCommand(),
+		importCommand(),
+		repairCommand(),
+		checkConfigCommand(),
+		versionCommand(),
+	}
 }
 
 // call is one run of a command.
@@ -40,6 +52,7 @@ type call struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	json           bool     // machines read the output
+	verb           string   // one of those of the command
 	args           []string // behind the flags
 	config, dir    string   // -config, -sf-dir
 }
@@ -108,6 +121,10 @@ func suggestion(name string, known []string) string {
 
 func (c *command) run(ctx context.Context, args []string, k *call) error {
 	f, do := c.flags(k)
+	args, err := c.takeVerb(args, k)
+	if err != nil {
+		return err
+	}
 	if err := f.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return err
 	} else if err != nil {
@@ -121,6 +138,24 @@ func (c *command) run(ctx context.Context, args []string, k *call) error {
 		return misuse("-config and -sf-dir both name a store: keep one of them")
 	}
 	return do(ctx, k)
+}
+
+// takeVerb takes the verb off, which only help does without.
+func (c *command) takeVerb(args []string, k *call) (rest []string, _ error) {
+	switch {
+	case len(c.verbs) == 0:
+		return args, nil
+	case len(args) == 1 && slices.Contains([]string{"-h", "-help", "--help"}, args[0]):
+		return nil, flag.ErrHelp
+	case len(args) == 0 || !slices.Contains(c.verbs, args[0]):
+		near := ""
+		if len(args) > 0 {
+			near = suggestion(args[0], c.verbs)
+		}
+		return nil, misuse("say what to do, right behind %s: one of %s%s", c.name, strings.Join(c.verbs, ", "), near)
+	}
+	k.verb = args[0]
+	return args[1:], nil
 }
 
 func (c *command) flags(k *call) (*flag.FlagSet, func(context.Context, *call) error) {
@@ -172,7 +207,11 @@ func (c *command) explain(w io.Writer) {
 	if c.store {
 		store = " (-config FILE | -sf-dir DIR)"
 	}
-	fmt.Fprintf(w, "usage: questdb_sf %s%s\n\n%s\n\nFlags:\n", strings.TrimSpace(c.name+store+" "+c.args), " [-json]", c.about)
+	name := c.name
+	if len(c.verbs) > 0 {
+		name += " " + strings.Join(c.verbs, "|")
+	}
+	fmt.Fprintf(w, "usage: questdb_sf %s%s\n\n%s\n\nFlags:\n", strings.TrimSpace(name+store+" "+c.args), " [-json]", c.about)
 	f, _ := c.flags(new(call))
 	f.SetOutput(w)
 	f.PrintDefaults()

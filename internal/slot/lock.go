@@ -4,6 +4,7 @@ package slot
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -48,6 +49,37 @@ func lockFile(fsys vfs.FS, name, slot string) (*dirLock, error) {
 		return nil, &LockedError{Dir: slot, PID: readPID(fsys, name)}
 	}
 	return nil, err
+}
+
+// CheckFree returns a *LockedError if somebody has a slot open. It takes the lock for
+// an instant to find out, and creates and writes nothing.
+func CheckFree(fsys vfs.FS, dir string) error {
+	release, err := LockToRead(fsys, dir)
+	if err != nil {
+		return err
+	}
+	return release()
+}
+
+// LockToRead holds the lock of a slot for somebody who only reads: it creates and
+// writes nothing, so a slot without a lock file, or on a filesystem that takes no
+// writes, can be read too. It fails with *LockedError where somebody has it open.
+func LockToRead(fsys vfs.FS, dir string) (release func() error, err error) {
+	name := filepath.Join(dir, lockName)
+	f, err := fsys.OpenFile(name, os.O_RDONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return func() error { return nil }, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := f.Lock(); err != nil {
+		if errors.Is(err, vfs.ErrLocked) {
+			err = &LockedError{Dir: dir, PID: readPID(fsys, name)}
+		}
+		return nil, errors.Join(err, f.Close())
+	}
+	return (&dirLock{f: f}).abandon, nil
 }
 
 // release gives the lock back. Where the unlock is not confirmed the file stays
