@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -320,30 +318,6 @@ func ring(bell chan<- struct{}) {
 }
 
 func (p *Pool) slotName(index int) string { return fmt.Sprintf("%s-%d", p.cfg.SenderID, index) }
-
-// target is what .target says: where the rows of a slot belong, without secrets.
-func (p *Pool) target() string {
-	if p.cfg.Destination != "" {
-		return p.cfg.Destination + "\n"
-	}
-	return p.urls()
-}
-
-func (p *Pool) urls() string { return canonical(strings.Join(p.cfg.URLs, "\n")) }
-
-// canonical brings what a .target says into one spelling and order: the same
-// endpoints must not look like another destination.
-func canonical(target string) string {
-	if target == "" {
-		return ""
-	}
-	lines := strings.Split(strings.TrimSuffix(target, "\n"), "\n")
-	for i, line := range lines {
-		lines[i] = link.Canonical(line)
-	}
-	slices.Sort(lines)
-	return strings.Join(lines, "\n") + "\n"
-}
 
 // BatchBytes is how large a batch may be, by Batch.Bytes, to find room in one
 // slot whenever all are drained: each other one may hold on to a segment.

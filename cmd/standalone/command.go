@@ -32,7 +32,14 @@ type command struct {
 
 // commands in the order of help.
 func commands() []command {
-	return []command{rewindCommand(), checkConfigCommand(), versionCommand()}
+	return []command{
+		slotsCommand(),
+		verifyCommand(),
+		dumpCommand(),
+		rewindCommand(),
+		checkConfigCommand(),
+		versionCommand(),
+	}
 }
 
 // call is one run of a command.
