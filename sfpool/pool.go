@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -320,40 +318,6 @@ func ring(bell chan<- struct{}) {
 }
 
 func (p *Pool) slotName(index int) string { return fmt.Sprintf("%s-%d", p.cfg.SenderID, index) }
-
-// target is where the rows of the slots of this pool belong.
-func (p *Pool) target() string { return p.cfg.Target() }
-
-func (p *Pool) urls() string { return p.cfg.urls() }
-
-// Target is what .target of a slot says whose rows go where this configuration sends:
-// Destination, or else the URLs, sorted and without credentials, one in a line.
-func (c Config) Target() string {
-	if c.Destination != "" {
-		return c.Destination + "\n"
-	}
-	return c.urls()
-}
-
-// Sends says whether rows with a target go where this configuration sends. No target
-// is any.
-func (c Config) Sends(target string) bool { return target == "" || canonical(target) == c.Target() }
-
-func (c Config) urls() string { return canonical(strings.Join(c.URLs, "\n")) }
-
-// canonical brings what a .target says into one spelling and order: the same
-// endpoints must not look like another destination.
-func canonical(target string) string {
-	if target == "" {
-		return ""
-	}
-	lines := strings.Split(strings.TrimSuffix(target, "\n"), "\n")
-	for i, line := range lines {
-		lines[i] = link.Canonical(line)
-	}
-	slices.Sort(lines)
-	return strings.Join(lines, "\n") + "\n"
-}
 
 // BatchBytes is how large a batch may be, by Batch.Bytes, to find room in one
 // slot whenever all are drained: each other one may hold on to a segment.

@@ -118,7 +118,7 @@ func (k *call) targetFor(has string, cfg sfpool.Config, retarget bool) (string, 
 		return has, nil
 	case retarget || has == "":
 		return cfg.Target(), nil
-	case !cfg.Sends(has):
+	case !cfg.Takes(has, false):
 		return "", fmt.Errorf("nothing was stored: the rows belong to %s and this configuration sends to %s; -retarget sends them there",
 			inline(has), inline(cfg.Target()))
 	}
