@@ -105,10 +105,13 @@ func TestTheHistoryIsAnHourOfSamples(t *testing.T) {
 		}
 		r := h.w.look(h.s)
 		require.Len(t, r.history, maxSamples)
-		last := r.history[maxSamples-1]
+		last := r.history[maxSamples-2]
 		require.Equal(t, int64(199), last.PendingRows)
 		require.Equal(t, int64(100), last.Stored)
 		require.Equal(t, int64(50), last.Sent)
-		require.Equal(t, 119*sampleEvery, last.At.Sub(r.history[0].At))
+		now := r.history[maxSamples-1]
+		require.Equal(t, r.view.Now, now.At, "the present moment")
+		require.Equal(t, sample{At: now.At, PendingRows: 199}, now, "nothing since the last sample")
+		require.Equal(t, 119*sampleEvery, now.At.Sub(r.history[0].At))
 	})
 }

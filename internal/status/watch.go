@@ -65,7 +65,7 @@ type report struct {
 	look    store.Look
 	why     []string // it is not well; none in health
 	moved   time.Time
-	history []sample
+	history []sample // with the present moment as its last point
 }
 
 // look takes a report of a store over its blocks, of which there is one at least.
@@ -82,7 +82,8 @@ func (w *watch) look(sources []*Source) report {
 	defer w.mu.Unlock()
 	w.note(&r.view)
 	r.moved = w.last.at
-	r.history = slices.Clone(w.history)
+	r.history = append(slices.Clone(w.history), w.point(&r.view))
+	r.history = r.history[max(0, len(r.history)-maxSamples):]
 	r.why = r.judge()
 	return r
 }
@@ -102,14 +103,22 @@ func (w *watch) sample(sources []*Source) {
 	r := w.look(sources)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	v := &r.view
-	now := totals{v.AppendedBytes + v.RAMStats.AppendedBytes, v.AckedBytes + v.RAMStats.AckedBytes, v.Now}
+	w.history = append(w.history, w.point(&r.view))
+	w.history = w.history[max(0, len(w.history)-maxSamples):]
+	w.before = totalsOf(&r.view)
+}
+
+// point is what is true now, with the rates since the last sample. The caller holds mu.
+func (w *watch) point(v *View) sample {
+	now := totalsOf(v)
 	s := sample{At: v.Now, PendingRows: v.pending(), PendingBytes: v.PendingBytes + v.RAMStats.PendingBytes}
 	if span := now.at.Sub(w.before.at).Seconds(); !w.before.at.IsZero() && span > 0 {
 		s.Stored = int64(float64(max(0, now.appended-w.before.appended)) / span)
 		s.Sent = int64(float64(max(0, now.acked-w.before.acked)) / span)
 	}
-	w.before = now
-	w.history = append(w.history, s)
-	w.history = w.history[max(0, len(w.history)-maxSamples):]
+	return s
+}
+
+func totalsOf(v *View) totals {
+	return totals{v.AppendedBytes + v.RAMStats.AppendedBytes, v.AckedBytes + v.RAMStats.AckedBytes, v.Now}
 }

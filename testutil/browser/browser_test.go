@@ -40,8 +40,11 @@ func start(ctx context.Context, t *testing.T) *bed {
 	srv, err := qwpserver.Start(qwpserver.Options{KeepRows: -1})
 	require.NoError(t, err)
 	t.Cleanup(srv.Close)
+	box, err := os.MkdirTemp("", "box-")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(box) })
 	conf := fmt.Sprintf("[[outputs.questdb_sf]]\nurls = [%q]\nsf_dir = %q\nreconnect_max_backoff = \"500ms\"\nsf_max_segment_bytes = \"256KiB\"\nstatus_address = \"127.0.0.1:0\"\n",
-		srv.URL(), filepath.Join(t.TempDir(), "questdb_sf"))
+		srv.URL(), filepath.Join(box, "questdb_sf"))
 	p, err := execd.Start(conf)
 	require.NoError(t, err)
 	t.Cleanup(p.Close)
@@ -128,7 +131,6 @@ func TestThePageShowsTheLedgerDuringAndAfterAnOutage(t *testing.T) {
 	require.Contains(t, dom, `class="pending"`)
 	require.Contains(t, dom, "connection refused")
 	require.Contains(t, dom, `data-healthy="true"`, "an outage of seconds wakes nobody")
-	b.pictures(ctx, t)
 
 	require.NoError(t, b.srv.Restart())
 	b.await(t, func(f map[string]int64) bool { return f["rows_acked"] == 70_000 })
@@ -138,14 +140,22 @@ func TestThePageShowsTheLedgerDuringAndAfterAnOutage(t *testing.T) {
 	require.NoError(t, b.p.Finish(ctx))
 }
 
-// pictures are taken where QUESTDB_SF_PICTURES names a directory.
-func (b *bed) pictures(ctx context.Context, t testing.TB) {
+// pictures are taken where QUESTDB_SF_PICTURES names a directory, of an outage that
+// began after a while of health.
+func TestPicturesForTheDocumentation(t *testing.T) {
 	dir := os.Getenv("QUESTDB_SF_PICTURES")
 	if dir == "" {
-		return
+		t.Skip("QUESTDB_SF_PICTURES names no directory")
 	}
-	if wait, err := time.ParseDuration(os.Getenv("QUESTDB_SF_PICTURES_AFTER")); err == nil {
-		time.Sleep(wait) // for a history that has something to show
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	b := start(ctx, t)
+	for step := range int64(48) {
+		if step == 24 {
+			b.srv.Stop()
+		}
+		b.feed(ctx, t, step*3000, (step+1)*3000)
+		time.Sleep(5 * time.Second)
 	}
 	for name, look := range map[string]browser.Look{
 		"status.png": {}, "status-dark.png": {Dark: true}, "status-phone.png": {Width: 500, Height: 1500},

@@ -104,12 +104,12 @@ function drawSegments(to, segments) {
 
 function drawSlots(to, store) {
   const h = make(to, 'h3', {}, 'Slots');
-  for (const k of ['pending', 'acked', 'free']) { make(h, 'i', {class: 'key ' + k}); h.append(k); }
+  for (const [k, t] of [['pending', 'pending'], ['acked', 'acked'], ['free', 'empty']]) { make(h, 'i', {class: 'key ' + k}); h.append(t); }
   for (const s of store.slots) {
     const box = make(to, 'div', {class: 'slot', 'data-slot': s.name});
     make(box, 'b', {}, s.name);
-    const link = s.figures.connected ? `connected to ${s.host} over ${s.transport}` : 'not connected';
-    make(box, 'span', {class: 'dim'}, ` ${s.in_ram ? 'in RAM, ' : ''}${s.state}, ${link}, `);
+    const link = s.figures.connected ? `, connected to ${s.host} over ${s.transport}` : s.state === 'live' ? ', not connected' : '';
+    make(box, 'span', {class: 'dim'}, ` ${s.in_ram ? 'in RAM, ' : ''}${s.state}${link}, `);
     make(box, 'span', {'data-slot-pending': s.figures.rows_pending}, `${whole(s.figures.rows_pending)} rows pending`);
     if (s.oldest_pending) make(box, 'span', {class: 'dim'}, ', the oldest since ' + new Date(s.oldest_pending).toLocaleString());
     if (s.segments.length) drawSegments(box, s.segments);
