@@ -132,16 +132,9 @@ func (s *server) start() {
 // run serves once the address can be had, and samples meanwhile: health has to know
 // since when nothing moves.
 func (s *server) run(ctx context.Context) {
-	l, err := listen(ctx, s.address)
-	if err != nil {
-		s.log.Error("the status page cannot listen at status_address; it is tried again every half a minute, and all else goes on",
-			"status_address", s.address, "error", err)
-		for err != nil {
-			if !pause(ctx, listenEvery) {
-				return
-			}
-			l, err = listen(ctx, s.address)
-		}
+	l := s.await(ctx, listen)
+	if l == nil {
+		return
 	}
 	s.log.Info("status page", "url", "http://"+l.Addr().String()+"/")
 	h := &http.Server{
@@ -155,6 +148,22 @@ func (s *server) run(ctx context.Context) {
 	if err := h.Serve(limit(l)); !errors.Is(err, http.ErrServerClosed) {
 		s.log.Error("the status page has ended", "status_address", s.address, "error", err)
 	}
+}
+
+// await returns a listener once the address can be had; nil when ctx ends before.
+func (s *server) await(ctx context.Context, listen func(context.Context, string) (net.Listener, error)) net.Listener {
+	l, err := listen(ctx, s.address)
+	if err != nil {
+		s.log.Error("the status page cannot listen at status_address; it is tried again every half a minute, and all else goes on",
+			"status_address", s.address, "error", err)
+	}
+	for err != nil {
+		if !pause(ctx, listenEvery) {
+			return nil
+		}
+		l, err = listen(ctx, s.address)
+	}
+	return l
 }
 
 func listen(ctx context.Context, address string) (net.Listener, error) {

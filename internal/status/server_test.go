@@ -3,7 +3,9 @@
 package status
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -11,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -120,6 +123,22 @@ func TestAnAddressThatIsTakenIsOneLineInTheLog(t *testing.T) {
 	require.Equal(t, 1, strings.Count(log.String(), "\n"), log.String())
 	hide()
 	hide()
+}
+
+func TestAnAddressThatIsTakenIsTriedAgainUntilItIsFree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		log, tries := new(heard), 0
+		s := &server{address: "127.0.0.1:8090", log: log.logger()}
+		l := s.await(t.Context(), func(context.Context, string) (net.Listener, error) {
+			if tries++; tries < 4 {
+				return nil, errors.New("taken")
+			}
+			return limit(nil), nil
+		})
+		require.NotNil(t, l)
+		require.Equal(t, 4, tries)
+		require.Equal(t, 1, strings.Count(log.String(), "\n"), log.String())
+	})
 }
 
 func TestAnAddressIsFreeAfterItsLastBlock(t *testing.T) {

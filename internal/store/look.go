@@ -64,17 +64,21 @@ type freeSpace struct {
 }
 
 // Space returns the size of the filesystem of the store and what of it is free, in
-// bytes, as they were some seconds ago at most; zeros while that is not known. A disk
-// that hangs is waited for a second, and then what was known before is returned.
+// bytes, as they were some seconds ago at most; zeros while that is not known, or the
+// disk cannot be used. A disk that hangs is waited for a second, and then what was
+// known before is returned.
 func (s *Store) Space() (total, free int64) { return s.shared.space() }
 
 func (s *shared) space() (total, free int64) {
 	s.mu.Lock()
 	disk := s.disk
 	s.mu.Unlock()
+	if disk == nil {
+		return 0, 0 // who knows what is mounted there now
+	}
 	f := &s.free
 	f.mu.Lock()
-	if disk != nil && f.looking == nil && (f.at.IsZero() || time.Since(f.at) >= spaceEvery) {
+	if f.looking == nil && (f.at.IsZero() || time.Since(f.at) >= spaceEvery) {
 		f.looking = make(chan struct{})
 		go f.look(disk)
 	}
