@@ -112,11 +112,11 @@ func TestAConfigurationSaysWhereItSends(t *testing.T) {
 	for target, sends := range map[string]bool{
 		"": true, c.Target(): true, "http://b:9000\nhttp://a\n": true, "http://a\n": false, "plant-1\n": false,
 	} {
-		if c.Sends(target) != sends {
+		if c.Takes(target, false) != sends {
 			t.Errorf("%q: %v, for %q", target, !sends, c.Target())
 		}
 	}
-	if c.Destination = "plant-1"; c.Target() != "plant-1\n" || !c.Sends("plant-1\n") {
+	if c.Destination = "plant-1"; c.Target() != "plant-1\n" || !c.Takes("plant-1\n", false) {
 		t.Errorf("%q", c.Target())
 	}
 }

@@ -13,6 +13,7 @@ func (p *Pool) onIncident(name string) func(slot.Incident) {
 	return func(i slot.Incident) {
 		p.incidents.Add(1)
 		p.noteSetAside()
+		p.noteWound(name, i)
 		file := i.File
 		if file == "" {
 			file = "(missing)"

@@ -20,7 +20,8 @@ func (p *Pool) takeMount() error {
 	if err := p.makeDir(); err != nil {
 		return fmt.Errorf("create sf_dir %s: %w", p.cfg.Dir, err)
 	}
-	guard, err := vfs.Guard(p.cfg.FS, p.cfg.Dir)
+	p.meter = vfs.Meter(p.cfg.FS)
+	guard, err := vfs.Guard(p.meter, p.cfg.Dir)
 	if err != nil {
 		return fmt.Errorf("look at sf_dir %s: %w", p.cfg.Dir, err)
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/deadletter"
+	"github.com/questdb-sf/questdb_sf/internal/latency"
 	"github.com/questdb-sf/questdb_sf/internal/link"
 	"github.com/questdb-sf/questdb_sf/internal/sender"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
@@ -39,6 +40,10 @@ type Pool struct {
 	incidents    atomic.Int64
 	losses       losses
 	pace         pace
+	ebb          ebb
+	appends      latency.Histogram
+	acks         latency.Histogram
+	meter        *vfs.Metered    // below guard; nil in RAM mode
 	clock        clock           // the housekeeper's own
 	retaining    retaining       // likewise
 	retention    *slot.Retention // nil in RAM mode
@@ -84,6 +89,7 @@ type Pool struct {
 	setAsideDue   bool  // files were quarantined, or may have been by earlier runs
 	unquarantined int64 // of these files, those that were removed again
 	violations    int64 // of ledgers
+	wounds        []Incident
 }
 
 // parts are what tests replace: how a slot of ours is opened, and an orphan.

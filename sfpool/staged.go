@@ -82,7 +82,10 @@ func (p *Pool) stage(reserve reserving, ctx context.Context, shards []Shard) (*S
 	if err := reserve(s, ctx, shards); err != nil {
 		return nil, err
 	}
-	err := s.each("append", func(part *stagedPart) error { return part.tx.Append(part.Batch.group()...) })
+	err := s.each("append", func(part *stagedPart) error {
+		defer p.appends.Since(time.Now())
+		return part.tx.Append(part.Batch.group()...)
+	})
 	done = err == nil
 	if err != nil {
 		return nil, err

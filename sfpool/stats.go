@@ -40,6 +40,19 @@ type Stats struct {
 	// Lasts is how long an outage MaxBytes bridge at the present rate of bytes, and
 	// TimeToFull how long what is left of them does; 0 while the rate is not known.
 	Lasts, TimeToFull time.Duration
+	// TimeToEmpty is how long the backlog takes to go at the rate at which it has shrunk
+	// between calls of Stats in the last minute or, if they are rarer, since the one
+	// before; 0 while it does not shrink, or nothing is pending.
+	TimeToEmpty time.Duration
+	// Durability is the one in force.
+	Durability Durability
+	// AppendTimes are the writes of batches into the files of their slots, SyncTimes
+	// the syncs of files, AckTimes the times from each request to its ack. All of them
+	// since the pool was opened; in RAM there are no syncs.
+	AppendTimes, SyncTimes, AckTimes Latency
+	// Written is what went to the device since the pool was opened, WrittenDay what of
+	// it did in the last 24 hours: what wears flash out.
+	Written, WrittenDay Wear
 	// PendingBytes are the bytes of frames not acked. StoreBytes are the segment
 	// files of open slots, MaxBytes is their cap.
 	PendingBytes, StoreBytes, MaxBytes int64
@@ -134,6 +147,12 @@ func (p *Pool) Stats() Stats {
 		st.add(g)
 	}
 	rate := p.pace.rate(st.AppendedBytes)
+	st.TimeToEmpty = p.ebb.toEmpty(time.Now(), st.PendingBytes)
+	st.Durability, st.AppendTimes, st.AckTimes = p.cfg.Durability, p.appends.Snapshot(), p.acks.Snapshot()
+	if p.meter != nil {
+		st.Written, st.WrittenDay = p.meter.Wear()
+		st.SyncTimes = p.meter.SyncTimes.Snapshot()
+	}
 	st.Lasts, st.TimeToFull = lasts(st.MaxBytes, rate), lasts(st.MaxBytes-st.StoreBytes, rate)
 	return st
 }

@@ -97,7 +97,7 @@ func (p *Pool) startWorker(s store) *worker {
 		InitialBackoff: p.cfg.InitialBackoff, MaxBackoff: p.cfg.MaxBackoff,
 		Tables: p.tables, Voice: p.voice, Book: p.verdicts, Widener: p.widener,
 		Conflict: p.cfg.TypeConflict, MaxRejections: p.cfg.MaxFrameRejections,
-		Letters: refusedRows{p}, Lifted: p.lifted, Order: p.cfg.ReplayOrder, Replay: p.replay,
+		Letters: refusedRows{p}, Lifted: p.lifted, Order: p.cfg.ReplayOrder, Replay: p.replay, Acks: &p.acks,
 	})
 	return w
 }
@@ -125,6 +125,13 @@ func (w *worker) view() slotView {
 	v := slotView{Stats: w.store.Stats(), conn: w.loop.State()}
 	v.sent, v.refused = v.Acked-w.begun.Acked, v.DeadLettered-w.begun.DeadLettered
 	return v
+}
+
+func (w *worker) segments() []slot.SegmentStats {
+	if w.slot == nil {
+		return nil
+	}
+	return w.slot.Segments()
 }
 
 func (w *worker) progress() <-chan struct{} { return w.loop.Progress() }

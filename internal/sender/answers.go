@@ -96,6 +96,7 @@ func (f *flight) take(ctx context.Context, a answer) error {
 	}
 	requests, units := 0, 0
 	for requests < len(f.fifo) && f.fifo[requests].seq <= a.outcome.Seq {
+		f.s.cfg.Acks.Since(f.fifo[requests].at)
 		units += f.fifo[requests].units
 		requests++
 	}

@@ -27,6 +27,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/questdb-sf/questdb_sf/internal/latency"
 	"github.com/questdb-sf/questdb_sf/internal/link"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/verdict"
@@ -83,6 +84,8 @@ type Config struct {
 	Order Order
 	// Replay paces the backlogs of the senders that share it. Nil: no pace.
 	Replay *Replay
+	// Acks takes the time from each request to its ack. May be nil.
+	Acks *latency.Histogram
 	// Rand draws from [0, 1).
 	Rand func() float64
 	Log  *slog.Logger

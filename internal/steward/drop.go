@@ -103,18 +103,18 @@ func (d *DropSlot) planOwn(own *slot.Slot, written map[string]time.Time, before 
 		if i+1 < len(list) && list[i+1].Created.After(last) {
 			last = list[i+1].Created // the next one was made when it was full
 		}
-		if g.Rows > 0 && !last.Before(before) {
+		if g.Pending > 0 && !last.Before(before) {
 			return
 		}
 		if d.end = i == len(list)-1; !d.end {
-			d.sealed = g.Last
+			d.sealed = g.Last()
 		}
-		if g.Rows == 0 {
+		if g.Pending == 0 {
 			continue
 		}
-		d.Rows += g.Rows
-		d.Bytes += g.Bytes
-		d.Frames += int64(g.Last - g.First + 1)
+		d.Rows += g.Pending
+		d.Bytes += g.Size
+		d.Frames += int64(g.Last() - g.First + 1)
 		if g.HasTime {
 			d.span(g.MinTime, g.MaxTime)
 		}

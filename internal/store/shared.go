@@ -33,6 +33,7 @@ type shared struct {
 	// disk and ram in their places.
 	opening chan struct{}
 	tasks   sync.WaitGroup // the return to disk, and closings of failed pools
+	free    freeSpace
 
 	// mu guards every field below it. Nothing that can block runs while it is held.
 	mu        sync.Mutex

@@ -87,6 +87,11 @@ func addTraffic(sum, more *sfpool.Stats) {
 	sum.WireSent += more.WireSent
 	sum.WireReceived += more.WireReceived
 	sum.PastTTL += more.PastTTL
+	sum.AppendTimes = sum.AppendTimes.Plus(more.AppendTimes)
+	sum.SyncTimes = sum.SyncTimes.Plus(more.SyncTimes)
+	sum.AckTimes = sum.AckTimes.Plus(more.AckTimes)
+	sum.Written.Bytes += more.Written.Bytes
+	sum.Written.Syncs += more.Written.Syncs
 }
 
 // addCounts adds what a pool on disk counts from its beginning, besides traffic: the

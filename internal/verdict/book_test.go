@@ -327,3 +327,20 @@ func TestConflictsHaveTheirNames(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestTheListHasWhatStandsSortedAndNoMoreThanIsAskedFor(t *testing.T) {
+	b := verdict.New(verdict.Options{})
+	for _, column := range []string{"c", "a", "b", "gone"} {
+		b.Learn(to(column, column+"__double"))
+	}
+	b.Lift(key("gone"))
+	b.Bar("db:9000", "v", "is a view")
+	b.Bar("db:9000", "u", "has no WAL")
+	list, bars := b.List(2)
+	if len(list) != 2 || list[0].Column != "a" || list[1].To != "b__double" {
+		t.Errorf("%+v", list)
+	}
+	if fmt.Sprint(bars) != "[{db:9000 u has no WAL} {db:9000 v is a view}]" {
+		t.Errorf("%+v", bars)
+	}
+}

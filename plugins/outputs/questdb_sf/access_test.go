@@ -239,7 +239,7 @@ func TestNoSecretIsShownWhateverFails(t *testing.T) {
 	for _, c := range troubles(t) {
 		for _, dir := range []string{t.TempDir(), "/dev/null/sf"} { // and in RAM
 			t.Run(fmt.Sprintf("%s/ram=%t", c.name, strings.HasPrefix(dir, "/dev")), func(t *testing.T) {
-				ro, err := load(t, block(c.url, dir, append(c.more, quick...)...))
+				ro, err := load(t, block(c.url, dir, append(append(c.more, anyPort), quick...)...))
 				require.NoError(t, err)
 				o := ro.Output.(*questdb_sf.Output)
 				log := new(heard)
@@ -253,6 +253,7 @@ func TestNoSecretIsShownWhateverFails(t *testing.T) {
 				for _, slot := range append(o.Stats().Slots, o.Stats().RAMStats.Slots...) {
 					shows(t, "LastError", fmt.Sprint(slot.LastError))
 				}
+				showsNoSecretInStatus(t, log)
 				shows(t, "Close", fmt.Sprint(o.Close()))
 				shows(t, "the log", log.buf.String())
 				_ = filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {

@@ -113,6 +113,13 @@ func (b *backpressure) total() time.Duration {
 	return b.past + time.Since(b.since)
 }
 
+// isFull says whether writes find no room now.
+func (b *backpressure) isFull() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.since.IsZero()
+}
+
 // telegrafBuffer reads Telegraf's own counters of the buffer before this block.
 // The zero value, without Telegraf, reads zeros.
 type telegrafBuffer struct{ drops, length selfstat.Stat }
@@ -124,7 +131,7 @@ func bufferOf(c *selfstat.Collector) telegrafBuffer {
 	if c == nil {
 		return telegrafBuffer{}
 	}
-	tags := c.Register(measurement, fields[0].name, nil).Tags()
+	tags := c.Register(measurement, figures[0].Name, nil).Tags()
 	return telegrafBuffer{
 		drops:  selfstat.Register("write", "metrics_dropped", tags),
 		length: selfstat.Register("write", "buffer_size", tags),

@@ -13,7 +13,7 @@ import (
 // Options are the options of a block, under the names of QuestDB's connect
 // string where it has one. sample.conf says what each means. Blocks of one
 // process with the same sf_dir and sender_id share a store; then all of them but
-// RowOptions must be equal.
+// RowOptions and StatusOptions must be equal.
 type Options struct {
 	URLs     []string      `toml:"urls"`
 	Token    config.Secret `toml:"token"`
@@ -72,6 +72,12 @@ type Options struct {
 	ExactlyOnce        bool   `toml:"exactly_once"`
 	DedupLost          string `toml:"dedup_lost"`
 	RowOptions
+	StatusOptions
+}
+
+// StatusOptions say how a block is shown. They are a block's own.
+type StatusOptions struct {
+	StatusAddress string `toml:"status_address"`
 }
 
 // RowOptions say how a metric becomes a row. They are a block's own.

@@ -18,6 +18,7 @@ import (
 	"github.com/influxdata/telegraf/selfstat"
 
 	"github.com/questdb-sf/questdb_sf/internal/intake"
+	"github.com/questdb-sf/questdb_sf/internal/status"
 	"github.com/questdb-sf/questdb_sf/internal/store"
 )
 
@@ -38,7 +39,8 @@ type Output struct {
 	intake   *intake.Intake
 	full     *backpressure
 	stats    *statistics
-	panicked bool // a stack is in the log
+	hide     func() // ends what status_address shows
+	panicked bool   // a stack is in the log
 }
 
 // SampleConfig returns the documented options.
@@ -111,9 +113,29 @@ func (o *Output) share() error {
 	}
 	o.intake = intake.New(o.store, set.Pool.MaxSegmentBytes, rows, o.Logger)
 	o.full = &backpressure{log: o.Logger, buffer: bufferOf(o.Statistics), policy: set.Pool.Full}
-	o.stats = &statistics{collector: o.Statistics, look: look(o.store, o.full)}
+	o.stats = &statistics{collector: o.Statistics}
+	o.stats.look = look(o.store, o.block())
 	o.stats.start()
+	o.show()
 	return nil
+}
+
+// show has the block shown at status_address, which Init has checked.
+func (o *Output) show() {
+	o.hide = func() {}
+	if address, err := status.ParseAddress(o.StatusAddress); err == nil && address != "" {
+		o.hide = status.Show(address, &status.Source{Store: o.store, Block: o.block()}, o.Logger)
+	}
+}
+
+// block returns what says what is true of this block alone.
+func (o *Output) block() func() status.Block {
+	full, stats := o.full, o.stats
+	return func() status.Block {
+		return status.Block{
+			FullFor: full.total(), FullNow: full.isFull(), Dropped: full.buffer.dropped(), Changes: stats.mapped.total(),
+		}
+	}
 }
 
 // join takes part in a store. Settings that differ from another block's only
@@ -129,10 +151,12 @@ func (o *Output) join(set store.Settings) (*store.Store, error) {
 	return nil, err
 }
 
-// look returns what is true of a block's store.
-func look(st *store.Store, full *backpressure) func() view {
-	return func() view {
-		return view{Stats: st.Stats(), now: time.Now(), full: full.total(), dropped: full.buffer.dropped()}
+// look returns what is true of a store and of one of its blocks.
+func look(st *store.Store, block func() status.Block) func() status.View {
+	return func() status.View {
+		v := status.View{Stats: st.Stats(), Now: time.Now(), Block: block()}
+		v.DiskTotal, v.DiskFree = st.Space()
+		return v
 	}
 }
 
@@ -182,7 +206,7 @@ func (o *Output) write(in *intake.Intake, metrics []telegraf.Metric) error {
 	if err := in.Commit(ctx); err != nil {
 		return err
 	}
-	o.stats.stored(before, changesOf(in.Counts()))
+	o.stats.mapped.stored(before, changesOf(in.Counts()))
 	return nil
 }
 
@@ -235,6 +259,7 @@ func (o *Output) Close() error {
 	if o.store == nil {
 		return nil
 	}
+	o.hide()
 	o.stats.close()
 	o.full.close()
 	o.intake.SayRejected()

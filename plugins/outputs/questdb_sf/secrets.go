@@ -63,10 +63,11 @@ var processKey = []byte(rand.Text())
 func (o *Output) fingerprint() string {
 	var b strings.Builder
 	v := reflect.ValueOf(&o.Options).Elem()
-	own, _ := v.Type().FieldByName("RowOptions")
+	rows, _ := v.Type().FieldByName("RowOptions")
+	shown, _ := v.Type().FieldByName("StatusOptions")
 	for _, f := range reflect.VisibleFields(v.Type()) {
 		name := f.Tag.Get("toml")
-		if name == "" || name == "sf_dir" || name == "sender_id" || f.Index[0] == own.Index[0] {
+		if name == "" || name == "sf_dir" || name == "sender_id" || f.Index[0] == rows.Index[0] || f.Index[0] == shown.Index[0] {
 			continue
 		}
 		fmt.Fprintf(&b, "%s=%s\n", name, digest(name, valueText(v.FieldByIndex(f.Index).Addr().Interface())))

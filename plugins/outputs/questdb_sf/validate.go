@@ -20,6 +20,7 @@ import (
 	"github.com/questdb-sf/questdb_sf/internal/mapping"
 	"github.com/questdb-sf/questdb_sf/internal/sender"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
+	"github.com/questdb-sf/questdb_sf/internal/status"
 	"github.com/questdb-sf/questdb_sf/internal/store"
 	"github.com/questdb-sf/questdb_sf/internal/tables"
 	"github.com/questdb-sf/questdb_sf/internal/verdict"
@@ -149,6 +150,8 @@ func (o *Output) checkValues() error {
 		return fmt.Errorf("orphans_max_bytes %d is negative: use a size, or 0 for no cap", o.OrphansMaxBytes)
 	case o.SFRetainAckedBytes < 0:
 		return fmt.Errorf("sf_retain_acked_bytes %d is negative: use a size, or 0 for no limit", o.SFRetainAckedBytes)
+	case status.Check(o.StatusAddress) != nil:
+		return fmt.Errorf("status_address %q: %w", o.StatusAddress, status.Check(o.StatusAddress))
 	case o.MaxColumnsPerTable < 0:
 		return fmt.Errorf("max_columns_per_table %d is too small: use at least 1, or 0 for no limit", o.MaxColumnsPerTable)
 	}

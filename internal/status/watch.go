@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+
+package status
+
+import (
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/questdb-sf/questdb_sf/internal/store"
+)
+
+const (
+	// sampleEvery and maxSamples are the hour that a page shows.
+	sampleEvery = 30 * time.Second
+	maxSamples  = 120
+)
+
+// Source is a block that shows what its store holds.
+type Source struct {
+	// Store is shared by blocks: those with equal Look.Dir and SenderID are one.
+	Store interface {
+		Stats() store.Stats
+		Look() store.Look
+		Space() (total, free int64)
+	}
+	// Block returns what the block counts itself. It may be called at any time.
+	Block func() Block
+}
+
+// watch sees how one store gets on. Its methods are safe for concurrent use.
+type watch struct {
+	sources []*Source // the owner's mu guards them
+
+	mu      sync.Mutex // guards what follows
+	last    progress   // when something moved last
+	history []sample   // the oldest first
+	before  totals     // of the last sample
+}
+
+// progress is what tells that rows move.
+type progress struct {
+	done int64 // rows that left the store to the server, or as dead letters
+	at   time.Time
+}
+
+// sample is a point of the history.
+type sample struct {
+	At           time.Time `json:"at"`
+	PendingRows  int64     `json:"rows_pending"`
+	PendingBytes int64     `json:"bytes_pending"`
+	// Stored and Sent are bytes of frames a second since the sample before.
+	Stored int64 `json:"stored_bytes_per_second"`
+	Sent   int64 `json:"sent_bytes_per_second"`
+}
+
+type totals struct {
+	appended, acked int64
+	at              time.Time
+}
+
+// report is a store at one moment.
+type report struct {
+	view    View
+	look    store.Look
+	why     []string // it is not well; none in health
+	moved   time.Time
+	history []sample // with the present moment as its last point
+}
+
+// look takes a report of a store over its blocks, of which there is one at least.
+func (w *watch) look(sources []*Source) report {
+	st := sources[0].Store
+	r := report{look: st.Look()}
+	r.view.Stats = st.Stats()
+	r.view.DiskTotal, r.view.DiskFree = st.Space()
+	r.view.Now = time.Now()
+	for _, s := range sources {
+		r.view.Block = r.view.Block.plus(s.Block())
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.note(&r.view)
+	r.moved = w.last.at
+	r.history = append(slices.Clone(w.history), w.point(&r.view))
+	r.history = r.history[max(0, len(r.history)-maxSamples):]
+	r.why = r.judge()
+	return r
+}
+
+// note looks whether anything has moved. The caller holds mu.
+func (w *watch) note(v *View) {
+	// Rejected rows are dead letters that never were in the store. What is evicted is
+	// no progress: a full store that drops rows all the time does not move.
+	done := v.Acked + v.DeadLettered - v.Rejected + v.RAMStats.Acked + v.RAMStats.DeadLettered - v.RAMStats.Rejected
+	if w.last.at.IsZero() || done != w.last.done || v.pending() == 0 {
+		w.last = progress{done: done, at: v.Now}
+	}
+}
+
+// sample adds a point to the history.
+func (w *watch) sample(sources []*Source) {
+	r := w.look(sources)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.history = append(w.history, w.point(&r.view))
+	w.history = w.history[max(0, len(w.history)-maxSamples):]
+	w.before = totalsOf(&r.view)
+}
+
+// point is what is true now, with the rates since the last sample. The caller holds mu.
+func (w *watch) point(v *View) sample {
+	now := totalsOf(v)
+	s := sample{At: v.Now, PendingRows: v.pending(), PendingBytes: v.PendingBytes + v.RAMStats.PendingBytes}
+	if span := now.at.Sub(w.before.at).Seconds(); !w.before.at.IsZero() && span > 0 {
+		s.Stored = int64(float64(max(0, now.appended-w.before.appended)) / span)
+		s.Sent = int64(float64(max(0, now.acked-w.before.acked)) / span)
+	}
+	return s
+}
+
+func totalsOf(v *View) totals {
+	return totals{v.AppendedBytes + v.RAMStats.AppendedBytes, v.AckedBytes + v.RAMStats.AckedBytes, v.Now}
+}
