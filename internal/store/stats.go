@@ -87,6 +87,7 @@ func addTraffic(sum, more *sfpool.Stats) {
 	sum.WireSent += more.WireSent
 	sum.WireReceived += more.WireReceived
 	sum.PastTTL += more.PastTTL
+	sum.Dropped += more.Dropped
 }
 
 // addCounts adds what a pool on disk counts from its beginning, besides traffic: the

@@ -149,6 +149,8 @@ func (o *Output) checkValues() error {
 		return fmt.Errorf("orphans_max_bytes %d is negative: use a size, or 0 for no cap", o.OrphansMaxBytes)
 	case o.SFRetainAckedBytes < 0:
 		return fmt.Errorf("sf_retain_acked_bytes %d is negative: use a size, or 0 for no limit", o.SFRetainAckedBytes)
+	case o.StatusRows != 0 && time.Duration(o.StatusRows) < time.Second:
+		return fmt.Errorf("status_rows %s is too short: use at least 1s, or 0s for none", time.Duration(o.StatusRows))
 	case o.MaxColumnsPerTable < 0:
 		return fmt.Errorf("max_columns_per_table %d is too small: use at least 1, or 0 for no limit", o.MaxColumnsPerTable)
 	}
@@ -250,7 +252,7 @@ func (o *Output) settings() (store.Settings, error) {
 	pool, err := o.poolConfig()
 	return store.Settings{
 		Pool: pool, RAM: o.SFUnavailable == "ram", RAMMaxBytes: int64(o.RAMMaxBytes),
-		Fingerprint: o.fingerprint(), Log: o.Logger,
+		Fleet: o.fleet(&pool), Fingerprint: o.fingerprint(), Log: o.Logger,
 	}, err
 }
 
