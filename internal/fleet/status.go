@@ -3,6 +3,7 @@
 package fleet
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/sfpool"
@@ -37,15 +38,24 @@ func (u *Status) rates(last *Status) (in, out float64) {
 	return float64(u.Appended-last.Appended) / passed, float64(u.Acked-last.Acked) / passed
 }
 
-// Row adds the row to a batch. The rates are those since last. What is not known is
-// null.
+// never is the end of a certificate that is not there.
+var never = time.Date(9999, 12, 31, 0, 0, 0, 0, time.UTC)
+
+// Row adds the row to a batch. The rates are those since last. Each row has all
+// columns, whatever is known: QuestDB makes a column when the first value comes, and
+// what asks for one that is not there yet fails.
 func (u *Status) Row(b *sfpool.Batch, s Source, last *Status) error {
 	in, out := u.rates(last)
-	r := s.begin(b, StatusTable)
-	if u.Version != "" {
-		r.Symbol("version", u.Version)
+	full, cert := int64(-1), never
+	if u.TimeToFull > 0 {
+		full = seconds(u.TimeToFull)
 	}
-	r.TimestampColumn("started", u.Started).
+	if !u.Server.CertNotAfter.IsZero() {
+		cert = u.Server.CertNotAfter
+	}
+	return s.end(s.begin(b, StatusTable).
+		Symbol("version", cmp.Or(u.Version, "unknown")).
+		TimestampColumn("started", u.Started).
 		Int64Column("every_s", seconds(u.Every)).
 		Int64Column("pending_rows", u.PendingRows).
 		Int64Column("pending_bytes", u.PendingBytes).
@@ -56,18 +66,9 @@ func (u *Status) Row(b *sfpool.Batch, s Source, last *Status) error {
 		Int64Column("incidents", u.Incidents).
 		Int64Column("dead_letters", u.DeadLetters).
 		Int64Column("store_bytes", u.StoreBytes).
-		Int64Column("store_max_bytes", u.MaxBytes)
-	if u.TimeToFull > 0 {
-		r.Int64Column("time_to_full_s", seconds(u.TimeToFull))
-	}
-	if u.DiskFree >= 0 {
-		r.Int64Column("disk_free_bytes", u.DiskFree)
-	}
-	if u.Server.ClockKnown {
-		r.Int64Column("clock_ahead_s", seconds(u.Server.ClockAhead))
-	}
-	if !u.Server.CertNotAfter.IsZero() {
-		r.TimestampColumn("cert_not_after", u.Server.CertNotAfter)
-	}
-	return s.end(r, u.Now)
+		Int64Column("store_max_bytes", u.MaxBytes).
+		Int64Column("time_to_full_s", full).
+		Int64Column("disk_free_bytes", u.DiskFree).
+		Int64Column("clock_ahead_s", seconds(u.Server.ClockAhead)).
+		TimestampColumn("cert_not_after", cert), u.Now)
 }

@@ -313,8 +313,8 @@ func TestStatusInRAMIsThatOfTheRAM(t *testing.T) {
 		d.fails(nil, nil)
 		time.Sleep(31 * time.Second)
 		rows := told(t, d, st, fleet.StatusTable)
-		if len(rows) != 2 || !strings.Contains(rows[1], " pending_rows=4 ") || !strings.Contains(rows[1], " store_max_bytes=4194304") ||
-			strings.Contains(rows[1], "disk_free") {
+		if len(rows) != 2 || !strings.Contains(rows[1], " pending_rows=4 ") || !strings.Contains(rows[1], " store_max_bytes=4194304 ") ||
+			!strings.Contains(rows[1], " disk_free_bytes=-1 clock_ahead_s=0 ") {
 			t.Errorf("rows %q", rows)
 		}
 	})
