@@ -68,8 +68,8 @@ const (
 	// tellTimeout bounds a try to store a row.
 	tellTimeout = 2 * time.Second
 	// tellTries bounds how often that is tried for a row on an outage, from a second
-	// to a minute apart.
-	tellTries = 10
+	// to a minute apart: for an hour, which a full store may need to get room.
+	tellTries = 66
 )
 
 // tellOutage stores the row on an outage.
@@ -106,7 +106,8 @@ func (s *shared) sleep(d time.Duration) bool {
 	}
 }
 
-// tell stores one row in the pool that takes rows now.
+// tell stores one row in the pool that takes rows now, if it has room: no other row
+// gives way to it.
 func (s *shared) tell(fill func(*sfpool.Batch) error) error {
 	p, release := s.use()
 	if p == nil {
@@ -124,7 +125,7 @@ func (s *shared) tell(fill func(*sfpool.Batch) error) error {
 		return err
 	}
 	defer sender.Return()
-	return sender.Flush(ctx, b)
+	return sender.FlushSpare(ctx, b)
 }
 
 // errNoPool says that nothing can be stored now.

@@ -182,17 +182,23 @@ func TestADiskInTroubleIsAnOutageThatTellsOfIt(t *testing.T) {
 	})
 }
 
+// small is a store with room for two segments that drops its oldest rows.
+func small(t testing.TB, d *disk) *store.Store {
+	t.Helper()
+	s := d.telling(0)
+	s.Pool.MaxSenders, s.Pool.MaxSegmentBytes, s.Pool.MaxTotalBytes, s.Pool.Full = 1, 64<<10, 128<<10, sfpool.FullDropOldest
+	return opened(t, s)
+}
+
 func TestWhatIsDroppedInAnOutageIsInItsRow(t *testing.T) {
 	inTime(t, func(t *testing.T, d *disk) {
-		s := d.telling(0)
-		s.Pool.MaxSenders, s.Pool.MaxSegmentBytes, s.Pool.MaxTotalBytes, s.Pool.Full = 1, 64<<10, 128<<10, sfpool.FullDropOldest
-		st := opened(t, s)
+		st := small(t, d)
 		telegraf := int64(11)
-		st.Before(func() int64 { return telegraf })
+		st.LostBefore(func() int64 { return telegraf })
 		do(t, put(t, st, 1))
 		synctest.Wait()
 		telegraf += 4
-		for range 20 {
+		for range 30 {
 			do(t, put(t, st, 2000))
 		}
 		lost := st.Stats().Evicted
@@ -201,6 +207,29 @@ func TestWhatIsDroppedInAnOutageIsInItsRow(t *testing.T) {
 		if lost == 0 || len(rows) != 1 || !strings.Contains(rows[0], " lost="+text(lost+4)+" ") {
 			t.Errorf("%d lost, rows %q", lost, rows)
 		}
+	})
+}
+
+// A store that is full to the last small row waits with the row on the outage.
+func TestNoRowGivesWayToARowOnAnOutage(t *testing.T) {
+	most := 0
+	inTime(t, func(t *testing.T, d *disk) {
+		for st := small(t, d); st.Stats().Evicted == 0; most++ {
+			do(t, put(t, st, 1))
+		}
+	})
+	inTime(t, func(t *testing.T, d *disk) {
+		st := small(t, d)
+		for range most - 1 {
+			do(t, put(t, st, 1))
+		}
+		outage(t, st, 0, time.Minute)
+		time.Sleep(20 * time.Minute)
+		if s := st.Stats(); s.Evicted != 0 || s.Pending != int64(most-1) {
+			t.Errorf("%d rows gave way, %d of %d are pending", s.Evicted, s.Pending, most-1)
+		}
+		do(t, st.Release(context.Background()))
+		d.log.said(t, "the row on an outage could not be stored", 1)
 	})
 }
 

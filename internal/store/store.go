@@ -115,9 +115,9 @@ func (s *Store) Failed(p *sfpool.Pool, err error) (again bool) {
 	return err != nil && !s.released.Load() && s.shared.failed(p, err)
 }
 
-// Before names what counts the metrics of this holder that were lost before they came
+// LostBefore names what counts the metrics of this holder that were lost before they came
 // to the store. It is asked until Release, and must be quick.
-func (s *Store) Before(lost func() int64) {
+func (s *Store) LostBefore(lost func() int64) {
 	s.shared.mu.Lock()
 	defer s.shared.mu.Unlock()
 	s.shared.before[s] = lost

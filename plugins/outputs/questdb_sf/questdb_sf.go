@@ -113,7 +113,7 @@ func (o *Output) share() error {
 	}
 	o.intake = intake.New(o.store, set.Pool.MaxSegmentBytes, rows, o.Logger)
 	o.full = &backpressure{log: o.Logger, buffer: bufferOf(o.Statistics), policy: set.Pool.Full, told: o.store.Full}
-	o.store.Before(o.full.buffer.dropped)
+	o.store.LostBefore(o.full.buffer.dropped)
 	o.stats = &statistics{collector: o.Statistics, look: look(o.store, o.full)}
 	o.stats.start()
 	return nil
