@@ -179,6 +179,13 @@ type Config struct {
 	// it is, until its rows are tried apart. Default 4.
 	MaxFrameRejections int
 
+	// OnServer hears how the server is: an error with each connection that breaks and
+	// each attempt that fails while rows wait for it, nil whenever it takes rows, a
+	// moment before they count as acked. Refusals of rows are not told. It is called by
+	// the goroutines that send, several at once, must be quick, and may call Stats. Nil:
+	// nobody hears.
+	OnServer func(err error)
+
 	// ClientID is told to the server. Default "questdb_sf".
 	ClientID string
 	// Logger receives what an operator should know. Default: nothing is logged.

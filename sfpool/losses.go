@@ -5,6 +5,7 @@ package sfpool
 import (
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/slot"
@@ -38,6 +39,8 @@ var lossTexts = [...]string{
 type losses struct {
 	log *slog.Logger
 
+	total atomic.Int64 // rows
+
 	mu  sync.Mutex // guards what follows; nothing is logged under it
 	all [lostOrphan + 1]loss
 }
@@ -56,6 +59,7 @@ func (l *losses) note(kind lossKind, limit string, e slot.Eviction) {
 	if e.Rows == 0 {
 		return
 	}
+	l.total.Add(e.Rows)
 	l.mu.Lock()
 	one := &l.all[kind]
 	one.add(e, limit)

@@ -36,6 +36,13 @@ func (s *Sender) Flush(ctx context.Context, b *Batch) error {
 	return s.pool.Flush(ctx, Shard{Sender: s, Batch: b})
 }
 
+// FlushSpare is Flush for what is worth less than other rows: it takes only room that
+// is there now. It neither waits nor drops anything, whatever Full says; without room
+// the error is ErrStoreFull, and the rows stay with the caller.
+func (s *Sender) FlushSpare(ctx context.Context, b *Batch) error {
+	return s.pool.flush((*Staged).reserveSpare, ctx, []Shard{{Sender: s, Batch: b}})
+}
+
 // Mark names the last batch that was stored through this handle, for WaitAcked.
 func (s *Sender) Mark() Mark { return s.last }
 

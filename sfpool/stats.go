@@ -7,10 +7,15 @@ import (
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/deadletter"
+	"github.com/questdb-sf/questdb_sf/internal/link"
 )
 
 // LetterStats counts dead letters as they are in their files.
 type LetterStats = deadletter.Stats
+
+// ServerStats are by how much this machine's clock is ahead of the server's, and when
+// the server's certificate expires, where these are known.
+type ServerStats = link.Peer
 
 // Stats is a snapshot of a pool, counted in rows unless it says otherwise.
 type Stats struct {
@@ -31,6 +36,10 @@ type Stats struct {
 	// Evicted are those dropped for want of room (see Full) or for their age; Moved of
 	// them, since the pool was opened, went to another pool by MoveTo.
 	Evicted, Quarantined, Unknown, Moved int64
+	// Dropped are rows that were dropped since the pool was opened for want of room, for
+	// their age, or of orphans for OrphansMaxBytes. In contrast to Evicted they are of
+	// this pool only.
+	Dropped int64
 	// OrphansEvicted are rows of orphans that were dropped for OrphansMaxBytes, since
 	// the pool was opened.
 	OrphansEvicted int64
@@ -71,6 +80,8 @@ type Stats struct {
 	// since the pool was opened, orphans, questions about tables and what TLS, HTTP
 	// and WebSocket add included. What TCP and IP add is not.
 	WireSent, WireReceived int64
+	// Server is what the server told of its clock and its certificate.
+	Server ServerStats
 	// PastTTL are rows that the server took since then although they were older than the
 	// TTL of their table, orphans apart: it drops them as soon as the table has younger
 	// ones. They are acked like any other.
@@ -130,7 +141,7 @@ type SlotStats struct {
 
 // Stats returns a snapshot. It does no I/O.
 func (p *Pool) Stats() Stats {
-	st := Stats{Rejected: p.deadLettered.Load(), Incidents: p.incidents.Load()}
+	st := Stats{Rejected: p.deadLettered.Load(), Incidents: p.incidents.Load(), Dropped: p.losses.total.Load()}
 	if p.budget != nil {
 		st.StoreBytes, st.MaxBytes = p.budget.Used(), p.budget.Max()
 	}
@@ -140,6 +151,7 @@ func (p *Pool) Stats() Stats {
 	st.Verdicts, st.TablesBarred = p.verdicts.Counts()
 	if p.network != nil {
 		st.WireSent, st.WireReceived = p.network.Wire()
+		st.Server = p.network.Peer()
 	}
 	st.RetainedBytes, st.RetainedSegments = p.retention.Kept()
 	p.countStates(&st)

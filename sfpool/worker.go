@@ -98,6 +98,7 @@ func (p *Pool) startWorker(s store) *worker {
 		Tables: p.tables, Voice: p.voice, Book: p.verdicts, Widener: p.widener,
 		Conflict: p.cfg.TypeConflict, MaxRejections: p.cfg.MaxFrameRejections,
 		Letters: refusedRows{p}, Lifted: p.lifted, Order: p.cfg.ReplayOrder, Replay: p.replay, Acks: &p.acks,
+		OnServer: p.cfg.OnServer,
 	})
 	return w
 }

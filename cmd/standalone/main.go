@@ -103,7 +103,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	log := newLogger(stdout, stderr)
 	out, err := load(o.config)
 	if err == nil {
-		out.Logger = log
+		out.Logger, out.Version = log, version
 		err = out.Init()
 	}
 	if err != nil {

@@ -4,6 +4,7 @@ package link
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math"
@@ -57,6 +58,7 @@ func (l *Link) connectQWP(ctx context.Context, h *host, s secrets) (Conn, error)
 		}
 		return nil, l.upgradeError(h.host, resp, err, reached.Load())
 	}
+	l.peer.answered(resp.Header, tlsState(ws))
 	limit, err := checkUpgrade(resp.Header)
 	if err == nil && l.cfg.RequestDurableAck {
 		err = checkDurable(resp.Header)
@@ -68,6 +70,16 @@ func (l *Link) connectQWP(ctx context.Context, h *host, s secrets) (Conn, error)
 	c := l.newQWPConn(h, ws, limit)
 	c.slow = tookLong(time.Since(began), time.Duration(tcp.Load()))
 	return c, nil
+}
+
+// tlsState returns nil without TLS.
+func tlsState(ws *websocket.Conn) *tls.ConnectionState {
+	conn, ok := ws.NetConn().(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	state := conn.ConnectionState()
+	return &state
 }
 
 func (l *Link) upgradeHeader(s secrets) http.Header {

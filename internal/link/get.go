@@ -86,6 +86,7 @@ func (l *Link) get(ctx context.Context, client *http.Transport, h *host, path, a
 		return Answer{}, err
 	}
 	defer resp.Body.Close()
+	l.peer.answered(resp.Header, resp.TLS)
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxGet+1))
 	if err == nil && len(body) > maxGet {
 		err = fmt.Errorf("the answer is larger than %d bytes", maxGet)

@@ -362,6 +362,7 @@ func (c *ilpConn) roundTrip(ctx context.Context, method, path string, body reque
 		return nil, err
 	}
 	c.proof.heard(resp)
+	c.link.peer.answered(resp.Header, resp.TLS)
 	resp.Body = &watchedBody{ReadCloser: resp.Body, done: c.finish}
 	return resp, nil
 }

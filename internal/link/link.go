@@ -25,6 +25,7 @@ type Link struct {
 	cfg       Config
 	gets      gets
 	wire      wire
+	peer      peer
 	addresses addresses
 
 	// mu guards the state of the hosts. Nothing blocks while it is held.

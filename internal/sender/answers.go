@@ -117,6 +117,7 @@ func (f *flight) take(ctx context.Context, a answer) error {
 // nothing is left are settled.
 func (f *flight) settle(n int) {
 	if slices.ContainsFunc(f.units[:n], hasRows) {
+		f.s.hears(nil)
 		f.s.tookRows(f.conn.Host())
 	}
 	f.done, f.shares = f.done[:0], f.shares[:0]

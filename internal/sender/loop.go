@@ -104,6 +104,7 @@ func (s *Sender) atRest(changed <-chan struct{}, blocked bool) {
 	}
 	s.showHeld() // before those who wait for the end of this are told
 	if since := s.setHeld(&HeldError{Pending: pending, For: s.parking.why}); !since.IsZero() {
+		s.hears(nil)
 		s.cfg.Voice.recovered("the server is there again; what is left waits for its tables",
 			s.name(), since, s.State(), pending)
 	}
@@ -269,8 +270,19 @@ func (s *Sender) lost(err error) {
 		s.state.Since = time.Now()
 	}
 	s.mu.Unlock()
-	if pending {
-		s.cfg.Voice.failed(s.name(), err, st.Pending)
+	if !pending {
+		return
+	}
+	s.cfg.Voice.failed(s.name(), err, st.Pending)
+	if !Stuck(err) {
+		s.hears(err)
+	}
+}
+
+// hears tells how the server is.
+func (s *Sender) hears(err error) {
+	if s.cfg.OnServer != nil {
+		s.cfg.OnServer(err)
 	}
 }
 

@@ -77,6 +77,12 @@ type Config struct {
 	// Voice tells of outages; the senders of a pool share one, so that an outage
 	// is told once. Nil: one that speaks to Log.
 	Voice *Voice
+	// OnServer hears how the server is: an error with each connection that breaks and
+	// each attempt that fails while rows wait, nil when it takes rows, before they are
+	// settled, or is there and all that is left waits for its tables. What Stuck says
+	// does not lie in the connection is not told. It must be quick, and must not call
+	// the Sender. May be nil.
+	OnServer func(err error)
 	// InitialBackoff and MaxBackoff bound the wait between attempts, which is
 	// drawn from the whole range between zero and the doubling bound.
 	InitialBackoff, MaxBackoff time.Duration

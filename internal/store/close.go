@@ -45,6 +45,7 @@ func (s *shared) shut() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
+	close(s.stop)
 	if s.returning != nil {
 		s.returning()
 	}

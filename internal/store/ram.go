@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/questdb-sf/questdb_sf/internal/fleet"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 	"github.com/questdb-sf/questdb_sf/sfpool"
 )
@@ -39,6 +40,7 @@ func (s *shared) toRAM(means string, cause error) error {
 			return err
 		}
 	}
+	s.trouble(fleet.Store, means)
 	if s.isNews(cause.Error()) {
 		s.set.Log.Warn("sf_dir cannot be used: rows are kept in RAM; the end of this process loses those that are not sent by then",
 			"sf_dir", s.set.Pool.Dir, "reason", means, "error", cause,
@@ -181,6 +183,7 @@ func (s *shared) leaveRAM(ctx context.Context) (done bool) {
 	}
 	s.set.Log.Info("sf_dir can be used again: rows go to disk, and what RAM held was moved there or sent",
 		"sf_dir", s.set.Pool.Dir, "rows_moved", rows)
+	s.over(fleet.Store)
 	if err := s.closeRAM(context.Background(), ram); err != nil {
 		s.set.Log.Warn("the pool in RAM was not closed in order", "error", err)
 	}
@@ -226,6 +229,7 @@ func (s *shared) failed(p *sfpool.Pool, cause error) (again bool) {
 func (s *shared) reopenLater(p *sfpool.Pool, means string, cause error) {
 	s.opening <- struct{}{}
 	defer func() { <-s.opening }()
+	s.trouble(fleet.Store, means)
 	if s.isNews(cause.Error()) {
 		s.set.Log.Error("sf_dir cannot be used: rows stay with the writer until it is opened again",
 			"sf_dir", s.set.Pool.Dir, "reason", means, "error", cause)

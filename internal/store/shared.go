@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/questdb-sf/questdb_sf/internal/fleet"
+	"github.com/questdb-sf/questdb_sf/internal/vfs"
 	"github.com/questdb-sf/questdb_sf/sfpool"
 )
 
@@ -32,7 +34,9 @@ type shared struct {
 	// opening has one place: who has put something in may open pools, and put
 	// disk and ram in their places.
 	opening chan struct{}
-	tasks   sync.WaitGroup // the return to disk, and closings of failed pools
+	tasks   sync.WaitGroup // the return to disk, closings of failed pools, and rows about the store
+	stop    chan struct{}  // closed when close begins
+	outages fleet.Outages
 	free    freeSpace
 
 	// mu guards every field below it. Nothing that can block runs while it is held.
@@ -50,16 +54,36 @@ type shared struct {
 	wait      time.Duration   // before the next try at the disk
 	back      time.Time       // when it was opened in place of RAM last
 	counts    counts
+	telling   bool                    // there is a goroutine for rows of status
+	before    map[*Store]func() int64 // metrics lost before they came here, of each holder
 	// mountPoint is where sf_dir was mounted when it was last opened; "" on the root
 	// filesystem.
 	mountPoint string
 }
 
 func newShared(k key, s Settings) *shared {
-	return &shared{
-		key: k, set: s, opening: make(chan struct{}, 1),
+	sh := &shared{
+		key: k, set: s, opening: make(chan struct{}, 1), stop: make(chan struct{}),
 		users: map[*sfpool.Pool]int{}, changed: make(chan struct{}), wait: s.Retry,
+		before: map[*Store]func() int64{},
 	}
+	sh.set.Pool.OnServer = sh.heard
+	return sh
+}
+
+// forget takes a holder off that may have lost metrics.
+func (s *shared) forget(st *Store) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.before, st)
+}
+
+// fs is where sf_dir lies.
+func (s *shared) fs() vfs.FS {
+	if s.set.Pool.FS != nil {
+		return s.set.Pool.FS
+	}
+	return vfs.OS
 }
 
 // openWithin opens a pool, and waits for a lock: a process that is ending drops
@@ -201,6 +225,7 @@ func (s *shared) install(place **sfpool.Pool, p *sfpool.Pool) error {
 		*place = p
 		s.mountPoint = cmp.Or(p.MountPoint(), s.mountPoint)
 		s.mu.Unlock()
+		s.startStatus()
 		return nil
 	}
 	s.mu.Unlock()
@@ -226,7 +251,11 @@ func (s *shared) idle(ctx context.Context, p *sfpool.Pool) bool {
 
 // sayFailure tells why no rows can be stored, once for each reason.
 func (s *shared) sayFailure(err error) {
-	if err == nil || errors.Is(err, sfpool.ErrClosed) || errors.Is(err, context.Canceled) || !s.isNews(err.Error()) {
+	if err == nil || errors.Is(err, sfpool.ErrClosed) || errors.Is(err, context.Canceled) {
+		return
+	}
+	s.trouble(fleet.Store, err.Error())
+	if !s.isNews(err.Error()) {
 		return
 	}
 	s.set.Log.Error("the store cannot be opened yet; it is tried again, and rows stay with the writer",
@@ -257,6 +286,7 @@ func (s *shared) sayHealth() {
 	said := len(s.said) > 0
 	s.said = nil
 	s.mu.Unlock()
+	s.over(fleet.Store)
 	if said {
 		s.set.Log.Info("the store is open now", "sf_dir", s.set.Pool.Dir)
 	}

@@ -92,6 +92,7 @@ func addTraffic(sum, more *sfpool.Stats) {
 	sum.AckTimes = sum.AckTimes.Plus(more.AckTimes)
 	sum.Written.Bytes += more.Written.Bytes
 	sum.Written.Syncs += more.Written.Syncs
+	sum.Dropped += more.Dropped
 }
 
 // addCounts adds what a pool on disk counts from its beginning, besides traffic: the

@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/questdb-sf/questdb_sf/internal/fleet"
 	"github.com/questdb-sf/questdb_sf/sfpool"
 )
 
@@ -35,6 +36,8 @@ type Settings struct {
 	// One option a line, "name = value", lets a ConflictError name those that
 	// differ. It must not hold secrets in the clear.
 	Fingerprint string
+	// Fleet says what is written about the store itself; that of the first holder counts.
+	Fleet fleet.Options
 	// Log is told of changes of state; that of the first holder counts. Default:
 	// nothing is logged.
 	Log *slog.Logger
@@ -112,6 +115,27 @@ func (s *Store) Failed(p *sfpool.Pool, err error) (again bool) {
 	return err != nil && !s.released.Load() && s.shared.failed(p, err)
 }
 
+// LostBefore names what counts the metrics of this holder that were lost before they came
+// to the store. It is asked until Release, and must be quick.
+func (s *Store) LostBefore(lost func() int64) {
+	s.shared.mu.Lock()
+	defer s.shared.mu.Unlock()
+	s.shared.before[s] = lost
+}
+
+// Full is told that a holder has no room for new rows, and why; with an empty reason,
+// that it has some again. That is part of what is told of outages.
+func (s *Store) Full(reason string) {
+	if s.released.Load() {
+		return
+	}
+	if reason == "" {
+		s.shared.over(fleet.Full)
+		return
+	}
+	s.shared.trouble(fleet.Full, reason)
+}
+
 // Stats returns a snapshot. It does no I/O, and goes on to work after Release.
 func (s *Store) Stats() Stats { return s.shared.stats() }
 
@@ -121,8 +145,11 @@ func (s *Store) Stats() Stats { return s.shared.stats() }
 func (s *Store) Release(ctx context.Context) error {
 	s.once.Do(func() {
 		s.released.Store(true)
+		s.shared.forget(s)
 		if stores.leave(s.shared) {
 			s.err = s.shared.close(ctx)
+		} else {
+			s.shared.over(fleet.Full) // it may have been this holder's
 		}
 	})
 	return s.err

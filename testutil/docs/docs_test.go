@@ -264,7 +264,7 @@ func sources(t testing.TB) string {
 var link = regexp.MustCompile(`\]\(([^)\s]+)\)|(?m)^\[[^\]]+\]:\s+(\S+)`)
 
 func TestLinksLeadToFiles(t *testing.T) {
-	for _, path := range []string{root + "README.md", plugin + "README.md", root + "docs/delivery.md", root + "docs/install.md"} {
+	for _, path := range []string{root + "README.md", plugin + "README.md", root + "docs/delivery.md", root + "docs/install.md", root + "docs/fleet.md"} {
 		for _, m := range link.FindAllStringSubmatch(read(t, path), -1) {
 			target, _, _ := strings.Cut(m[1]+m[2], "#")
 			if target == "" || strings.Contains(target, "://") {

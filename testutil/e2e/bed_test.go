@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	about "github.com/questdb-sf/questdb_sf/internal/fleet"
 	"github.com/questdb-sf/questdb_sf/sfpool"
 	"github.com/questdb-sf/questdb_sf/testutil/execd"
 	"github.com/questdb-sf/questdb_sf/testutil/gen"
@@ -167,10 +168,13 @@ func readPrefixed(ctx context.Context, t testing.TB, srv *questdb.Server, prefix
 	return rows
 }
 
-// readBackQWP returns the rows that the QWP server has.
+// readBackQWP returns the rows that the QWP server has, without those on outages.
 func readBackQWP(srv *qwpserver.Server) []gen.Row {
 	var rows []gen.Row
 	for _, table := range srv.Tables() {
+		if table == about.EventsTable {
+			continue // a machine that is slow enough makes an outage of a restart
+		}
 		for _, r := range srv.Rows(table) {
 			rows = append(rows, gen.Row{Table: r.Table, Time: r.Time, Values: r.Values})
 		}

@@ -25,7 +25,8 @@ type backpressure struct {
 	log    *slog.Logger
 	buffer telegrafBuffer
 	policy sfpool.Full
-	before int64 // dropped by the time it began
+	told   func(reason string) // hears of it; with an empty reason, of its end
+	before int64               // dropped by the time it began
 
 	mu    sync.Mutex // guards what stands below it, against readers of total
 	since time.Time  // zero while there is room
@@ -40,6 +41,7 @@ func (b *backpressure) wrote(err error, stats func() store.Stats) {
 	case err == nil && !b.since.IsZero():
 		if st, _ := present(stats()); st.PendingBytes <= st.MaxBytes/4*3 {
 			b.end("the store has room again")
+			b.told("")
 		}
 	}
 }
@@ -71,6 +73,7 @@ func (b *backpressure) begin(stats store.Stats, err error) {
 	b.log.Warn(what+": metrics stay in Telegraf's buffer, which drops the oldest beyond metric_buffer_limit; "+
 		"see that QuestDB takes rows, or "+remedy,
 		"pending_rows", st.Pending, "pending_bytes", st.PendingBytes, "max_bytes", st.MaxBytes)
+	b.told(what)
 }
 
 // end is a warning if metrics are lost.

@@ -71,6 +71,9 @@ type Options struct {
 	TableTTL           string `toml:"table_ttl"`
 	ExactlyOnce        bool   `toml:"exactly_once"`
 	DedupLost          string `toml:"dedup_lost"`
+
+	// StatusRows is the time between two rows in questdb_sf_status; 0 is none.
+	StatusRows config.Duration `toml:"status_rows"`
 	RowOptions
 	StatusOptions
 }

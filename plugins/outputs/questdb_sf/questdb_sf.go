@@ -32,6 +32,8 @@ type Output struct {
 	Log telegraf.Logger `toml:"-"`
 	// Logger replaces Log where there is no Telegraf around.
 	Logger *slog.Logger `toml:"-"`
+	// Version is told in rows of status; empty is that of the module.
+	Version string `toml:"-"`
 	// Statistics is set by Telegraf before Init; nil without it.
 	Statistics *selfstat.Collector `toml:"-"`
 
@@ -112,7 +114,8 @@ func (o *Output) share() error {
 		return err
 	}
 	o.intake = intake.New(o.store, set.Pool.MaxSegmentBytes, rows, o.Logger)
-	o.full = &backpressure{log: o.Logger, buffer: bufferOf(o.Statistics), policy: set.Pool.Full}
+	o.full = &backpressure{log: o.Logger, buffer: bufferOf(o.Statistics), policy: set.Pool.Full, told: o.store.Full}
+	o.store.LostBefore(o.full.buffer.dropped)
 	o.stats = &statistics{collector: o.Statistics}
 	o.stats.look = look(o.store, o.block())
 	o.stats.start()

@@ -152,6 +152,8 @@ func (o *Output) checkValues() error {
 		return fmt.Errorf("sf_retain_acked_bytes %d is negative: use a size, or 0 for no limit", o.SFRetainAckedBytes)
 	case status.Check(o.StatusAddress) != nil:
 		return fmt.Errorf("status_address %q: %w", o.StatusAddress, status.Check(o.StatusAddress))
+	case o.StatusRows != 0 && time.Duration(o.StatusRows) < time.Second:
+		return fmt.Errorf("status_rows %s is too short: use at least 1s, or 0s for none", time.Duration(o.StatusRows))
 	case o.MaxColumnsPerTable < 0:
 		return fmt.Errorf("max_columns_per_table %d is too small: use at least 1, or 0 for no limit", o.MaxColumnsPerTable)
 	}
@@ -253,7 +255,7 @@ func (o *Output) settings() (store.Settings, error) {
 	pool, err := o.poolConfig()
 	return store.Settings{
 		Pool: pool, RAM: o.SFUnavailable == "ram", RAMMaxBytes: int64(o.RAMMaxBytes),
-		Fingerprint: o.fingerprint(), Log: o.Logger,
+		Fleet: o.fleet(&pool), Fingerprint: o.fingerprint(), Log: o.Logger,
 	}, err
 }
 
