@@ -35,9 +35,10 @@ type command struct {
 // commands in the order of help.
 func commands() []command {
 	return []command{
+		doctorCommand(),
+		rewindCommand(),
 		drainCommand(),
 		deadLetterCommand(),
-		rewindCommand(),
 		dropCommand(),
 		exportCommand(),
 		importCommand(),
