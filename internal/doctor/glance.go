@@ -54,7 +54,9 @@ func (s *server) glance(ctx context.Context) (g glance) {
 	}
 	defer resp.Body.Close()
 	g.at, g.took = s.Now(), s.Tick().Sub(began)
-	g.date, _ = http.ParseTime(resp.Header.Get("Date"))
+	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
+		g.date = date.Add(time.Second / 2) // it is cut to the second
+	}
 	g.body, _ = io.ReadAll(io.LimitReader(resp.Body, maxSettings))
 	return g
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -29,11 +30,14 @@ func (x *examination) segments() (used int64, rate float64) {
 	return used, rate
 }
 
-// segmentsOf is segments for one slot. All segments between the oldest and the newest
-// are full; the newest is not.
+// segmentsOf is segments for one slot. A segment is created when the one before it gets
+// its first frame: by the time that the last was created all but two are full.
 func (x *examination) segmentsOf(dir string) (used int64, rate float64) {
-	var filled, newest int64
-	var first, last time.Time
+	type segment struct {
+		created time.Time
+		size    int64
+	}
+	var list []segment
 	files, _ := x.FS.ReadDir(dir)
 	for _, e := range files {
 		if !strings.Contains(e.Name(), ".sfa") || strings.HasSuffix(e.Name(), ".corrupt") {
@@ -43,19 +47,20 @@ func (x *examination) segmentsOf(dir string) (used int64, rate float64) {
 		if isSegment(e.Name()) {
 			used += size
 		}
-		if created.IsZero() {
-			continue
-		}
-		filled += size
-		if first.IsZero() || created.Before(first) {
-			first = created
-		}
-		if created.After(last) {
-			last, newest = created, size
+		if !created.IsZero() {
+			list = append(list, segment{created, size})
 		}
 	}
-	if took := last.Sub(first); took >= minTold {
-		rate = float64(filled-newest) / took.Seconds()
+	if len(list) < 3 {
+		return used, 0
+	}
+	slices.SortFunc(list, func(a, b segment) int { return a.created.Compare(b.created) })
+	var filled int64
+	for _, g := range list[:len(list)-2] {
+		filled += g.size
+	}
+	if took := list[len(list)-1].created.Sub(list[0].created); took >= minTold {
+		rate = float64(filled) / took.Seconds()
 	}
 	return used, rate
 }

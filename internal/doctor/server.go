@@ -205,10 +205,10 @@ func (s *server) readOnly(says string) {
 // examineSQL asks what only SQL can tell.
 func (s *server) examineSQL(ctx context.Context, seen glance) {
 	asked := s.Now()
-	r, err := s.sql.Exec(ctx, s.host, "SELECT now()")
+	rows, err := s.ask(ctx, 1, "SELECT now()")
 	answered := s.Now()
 	if err != nil {
-		s.examineSkew(seen.date, seen.at, time.Second+seen.took)
+		s.examineSkew(seen.date, seen.at, time.Second/2+seen.took)
 		v := Warning
 		if s.ExactlyOnce {
 			v = Failure
@@ -219,8 +219,7 @@ func (s *server) examineSQL(ctx context.Context, seen glance) {
 	s.serverFacts.sql = true
 	s.say("sql", OK, "", "answered in %s", rounded(answered.Sub(asked)))
 	took := answered.Sub(asked)
-	there, err := time.Parse(time.RFC3339Nano, text(cell(r, 0, 0)))
-	if err == nil {
+	if there, err := serverTime(rows); err == nil {
 		s.examineSkew(there, asked.Add(took/2), took/2)
 	}
 	s.examineParameters(ctx)
@@ -255,12 +254,11 @@ func (s *server) examineSkew(there, here time.Time, within time.Duration) {
 	}
 }
 
-// cell returns a value of a result; nil where there is none.
-func cell(r *sqlhttp.Result, row, column int) any {
-	if row < len(r.Rows) && column < len(r.Rows[row]) {
-		return r.Rows[row][column]
+func serverTime(rows [][]any) (time.Time, error) {
+	if len(rows) != 1 {
+		return time.Time{}, errors.New("it does not tell the time")
 	}
-	return nil
+	return time.Parse(time.RFC3339Nano, text(rows[0][0]))
 }
 
 func text(v any) string {

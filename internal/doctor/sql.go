@@ -24,18 +24,29 @@ const (
 	limitILP    = "http.ilp.connection.limit"
 )
 
+// ask runs a statement and returns its rows, each with as many values as are wanted.
+func (s *server) ask(ctx context.Context, columns int, sql string) ([][]any, error) {
+	r, err := s.sql.Exec(ctx, s.host, sql)
+	if err == nil && len(r.Columns) != columns {
+		err = fmt.Errorf("%s answers with %d columns where %d were asked for", s.host, len(r.Columns), columns)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return r.Rows, nil
+}
+
 // examineParameters asks how the server is set up, where this user may know.
 func (s *server) examineParameters(ctx context.Context) {
-	r, err := s.sql.Exec(ctx, s.host, "(SHOW PARAMETERS) WHERE property_path IN ('"+
+	rows, err := s.ask(ctx, 2, "SELECT property_path, value FROM (SHOW PARAMETERS) WHERE property_path IN ('"+
 		strings.Join([]string{autoTables, autoColumns, limitHTTP, limitILP}, "', '")+"')")
 	if err != nil {
 		s.say("parameters", OK, "", "not shown to this user: auto-create and connection limits are not known")
 		return
 	}
 	s.params = map[string]string{}
-	at := slices.IndexFunc(r.Columns, func(c sqlhttp.Column) bool { return c.Name == "value" })
-	for i := range r.Rows {
-		s.params[text(cell(r, i, 0))] = text(cell(r, i, max(at, 0)))
+	for _, row := range rows {
+		s.params[text(row[0])] = text(row[1])
 	}
 	s.examineAutoCreate()
 	s.examineLimits()
@@ -111,11 +122,11 @@ func (s *server) examineTables(ctx context.Context) {
 }
 
 func (s *server) targets(ctx context.Context) (list []target, _ error) {
-	r, err := s.sql.Exec(ctx, s.host, "SELECT table_name, ttlValue, ttlUnit, walEnabled, table_type, table_suspended FROM tables()")
+	rows, err := s.ask(ctx, 6, "SELECT table_name, ttlValue, ttlUnit, walEnabled, table_type, table_suspended FROM tables()")
 	if err != nil {
 		return nil, err
 	}
-	for _, row := range r.Rows {
+	for _, row := range rows {
 		t := target{name: text(row[0]), kind: text(row[4])}
 		t.ttl, _ = tables.ParseTTL(fmt.Sprint(row[1], " ", text(row[2])))
 		t.wal, _ = row[3].(bool)
@@ -168,12 +179,12 @@ func (s *server) examineTable(ctx context.Context, t target) {
 
 // whySuspended asks for the words of the server.
 func (s *server) whySuspended(ctx context.Context, table string) string {
-	r, err := s.sql.Exec(ctx, s.host, "SELECT errorTag, errorMessage, sequencerTxn - writerTxn FROM wal_tables() WHERE name = "+sqlhttp.Literal(table))
-	if err != nil || len(r.Columns) != 3 || len(r.Rows) == 0 {
+	rows, err := s.ask(ctx, 3, "SELECT errorTag, errorMessage, sequencerTxn - writerTxn FROM wal_tables() WHERE name = "+sqlhttp.Literal(table))
+	if err != nil || len(rows) == 0 {
 		return "the server does not say why"
 	}
-	behind, _ := r.Rows[0][2].(json.Number)
-	why := strings.Trim(text(r.Rows[0][0])+": "+text(r.Rows[0][1]), ": ")
+	behind, _ := rows[0][2].(json.Number)
+	why := strings.Trim(text(rows[0][0])+": "+text(rows[0][1]), ": ")
 	if why == "" {
 		why = "the server does not say why"
 	}
@@ -182,11 +193,11 @@ func (s *server) whySuspended(ctx context.Context, table string) string {
 
 // examineKeys looks whether tables with the row id have it as a key.
 func (s *server) examineKeys(ctx context.Context) {
-	r, err := s.sql.Exec(ctx, s.host, "SELECT table_name FROM information_schema.columns() WHERE column_name = '"+rowid.Column+"' LIMIT 200")
+	rows, err := s.ask(ctx, 1, "SELECT table_name FROM information_schema.columns() WHERE column_name = '"+rowid.Column+"' LIMIT 200")
 	if err != nil {
 		return // of a version that has no such thing
 	}
-	for _, row := range r.Rows {
+	for _, row := range rows {
 		if name := text(row[0]); s.isOurs(name) {
 			s.examineKeysOf(ctx, name)
 		}
@@ -201,12 +212,12 @@ func (s *server) examineKeys(ctx context.Context) {
 }
 
 func (s *server) examineKeysOf(ctx context.Context, table string) {
-	r, err := s.sql.Exec(ctx, s.host, `SELECT "column", upsertKey FROM table_columns(`+sqlhttp.Literal(table)+
+	rows, err := s.ask(ctx, 2, `SELECT "column", upsertKey FROM table_columns(`+sqlhttp.Literal(table)+
 		`) WHERE "column" = '`+rowid.Column+`' OR designated ORDER BY "column" = '`+rowid.Column+"'")
-	if err != nil || len(r.Rows) != 2 {
+	if err != nil || len(rows) != 2 {
 		return
 	}
-	if cell(r, 1, 1) == true {
+	if rows[1][1] == true {
 		s.keyed++
 		return
 	}
@@ -216,6 +227,6 @@ func (s *server) examineKeysOf(ctx context.Context, table string) {
 		v = Failure
 	}
 	s.add("dedup keys", s.name+" "+link.OneLine(table, 120), v,
-		"run ALTER TABLE "+sqlhttp.Quote(table)+" DEDUP ENABLE UPSERT KEYS("+sqlhttp.Quote(text(cell(r, 0, 0)))+", "+sqlhttp.Quote(rowid.Column)+`), or set dedup_lost = "restore"`,
+		"run ALTER TABLE "+sqlhttp.Quote(table)+" DEDUP ENABLE UPSERT KEYS("+sqlhttp.Quote(text(rows[0][0]))+", "+sqlhttp.Quote(rowid.Column)+`), or set dedup_lost = "restore"`,
 		"it has %s, which is no key: rows sent twice are stored twice, and with exactly_once they wait", rowid.Column)
 }
