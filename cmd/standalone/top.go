@@ -95,6 +95,7 @@ type watch struct {
 	every  time.Duration
 
 	history top.History
+	last    *top.Reading
 	screen  *screen // nil where there is no terminal
 }
 
@@ -125,7 +126,7 @@ func (w *watch) run(ctx context.Context, k *call) error {
 }
 
 func (w *watch) look(ctx context.Context, k *call) error {
-	r, err := w.source.Read(ctx)
+	r, err := w.read(ctx)
 	if err != nil {
 		return err
 	}
@@ -141,6 +142,22 @@ func (w *watch) look(ctx context.Context, k *call) error {
 	}
 	_, err = fmt.Fprintln(k.stdout, top.Line(&r, &f))
 	return err
+}
+
+// read looks once. When it does not succeed any more the last reading is shown with the
+// reason: an agent that is restarted is no reason to end.
+func (w *watch) read(ctx context.Context) (top.Reading, error) {
+	r, err := w.source.Read(ctx)
+	switch {
+	case err == nil:
+		w.last = &r
+	case w.last == nil || ctx.Err() != nil:
+		return r, err
+	default:
+		r = *w.last
+		r.At, r.Agents, r.Trouble = time.Now(), nil, []string{err.Error()}
+	}
+	return r, nil
 }
 
 // What a terminal is told, in ANSI.

@@ -4,11 +4,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/top"
 )
@@ -68,5 +71,28 @@ func TestTopSaysWhatIsWrongWithWhatWasTyped(t *testing.T) {
 		if code, _, stderr := ask(strings.Fields(typed)...); code != want || stderr == "" {
 			t.Errorf("%s: exit %d, %q", typed, code, stderr)
 		}
+	}
+}
+
+// flaky is a source that works at every other look.
+type flaky struct{ looks int }
+
+func (f *flaky) Read(context.Context) (top.Reading, error) {
+	if f.looks++; f.looks%2 == 0 {
+		return top.Reading{}, errors.New("the agent is being restarted")
+	}
+	return top.Reading{At: time.Now(), Remote: true, Slots: []top.Slot{{Name: "s-0", Accepted: 7, Pending: 7}}}, nil
+}
+
+func TestTopGoesOnWhereALookFails(t *testing.T) {
+	var out bytes.Buffer
+	w := watch{source: &flaky{}, n: 3, every: time.Millisecond}
+	if err := w.run(t.Context(), &call{stdout: &out}); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 3 || !strings.Contains(lines[1], "being restarted") || strings.Contains(lines[2], "being restarted") ||
+		strings.Count(out.String(), "pending 7 rows") != 3 {
+		t.Errorf("%s", &out)
 	}
 }

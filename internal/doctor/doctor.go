@@ -116,6 +116,9 @@ func Examine(ctx context.Context, p Patient) Report {
 	x := &examination{Patient: &p}
 	x.examineDisk()
 	x.examineClock()
+	if len(p.Link.URLs) == 0 {
+		x.add("servers", "", OK, "", "none was named, so that none was looked at")
+	}
 	for _, url := range p.Link.URLs {
 		x.examineServer(ctx, url)
 	}

@@ -35,6 +35,7 @@ type Peek struct {
 	Stats
 	Known    bool  // .qsf-state was there; else all counts as pending
 	Partial  bool  // there is more, which the next look will read
+	Foreign  bool  // a later generation of the format, of which nothing is counted
 	Retained int64 // bytes of acked segments that are kept
 }
 
@@ -131,6 +132,7 @@ func (p *Peeker) look(st *stored) (one Peek, err error) {
 	before := p.files
 	p.files = map[string]*peeked{}
 	for _, e := range entries {
+		one.Foreign = one.Foreign || e.Name() == manifestName || e.Name() == dictName
 		if !strings.Contains(e.Name(), segmentSuffix) || !e.Type().IsRegular() {
 			continue
 		}
@@ -180,7 +182,8 @@ func (p *Peeker) follow(f vfs.File, size int64, was *peeked, b *book, st *stored
 	if n, err := f.ReadAt(raw, 0); err != nil && n < headerSize {
 		return nil, nil
 	}
-	if fault, _ := headerFault(raw); fault != "" {
+	if fault, later := headerFault(raw); fault != "" {
+		one.Foreign = one.Foreign || later
 		return nil, nil
 	}
 	h := parseHeader(raw)

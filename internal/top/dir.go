@@ -91,7 +91,7 @@ func (d *Dir) slot(r *Reading, name string, p *slot.Peeker) {
 	if pid != 0 && !slices.Contains(r.Agents, pid) {
 		r.Agents = append(r.Agents, pid)
 	}
-	s.State = d.state(name, pid, s.Pending)
+	s.State = d.state(name, pid, &one)
 	if d.shares(name) {
 		r.StoreBytes += one.SegmentBytes
 	}
@@ -100,14 +100,16 @@ func (d *Dir) slot(r *Reading, name string, p *slot.Peeker) {
 }
 
 // state tells whose the slot is.
-func (d *Dir) state(name string, pid int, pending int64) string {
+func (d *Dir) state(name string, pid int, one *slot.Peek) string {
 	_, failed, _ := slot.Failed(d.FS, filepath.Join(d.Path, name))
 	switch {
 	case pid != 0:
 		return "in use"
 	case failed:
 		return "failed"
-	case pending > 0:
+	case one.Foreign:
+		return "foreign"
+	case one.Pending > 0:
 		return "waiting"
 	}
 	return "free"

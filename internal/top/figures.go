@@ -49,6 +49,9 @@ type Figures struct {
 
 // Add takes a reading and returns what follows.
 func (h *History) Add(r Reading) Figures {
+	if n := len(h.readings); n > 0 && h.readings[n-1].Partial {
+		h.readings = nil // what was counted since then did not come since then
+	}
 	for len(h.readings) > 1 && r.At.Sub(h.readings[1].At) >= window {
 		h.readings = h.readings[1:]
 	}
@@ -75,11 +78,11 @@ func (h *History) notice(f *Figures, now Slot, at time.Time) {
 }
 
 // rates compares the last reading with the first of the window. Slots that come and go
-// between the two, and a first look that has not read all, would make them wild.
+// between the two would make them wild.
 func (h *History) rates(f *Figures) {
 	first, last := &h.readings[0], &h.readings[len(h.readings)-1]
 	took := last.At.Sub(first.At).Seconds()
-	if took <= 0 || first.Partial {
+	if took <= 0 {
 		return
 	}
 	f.Known = true

@@ -91,6 +91,20 @@ func TestSlotsThatComeAndGoDoNotCountAsRows(t *testing.T) {
 	}
 }
 
+func TestWhatWasNotCountedYetDidNotJustCome(t *testing.T) {
+	var h top.History
+	for at := range 3 {
+		r := reading(float64(at), int64(at)*1e6, 0, 0)
+		r.Partial = at < 2
+		if f := h.Add(r); f.Known || f.In != 0 {
+			t.Errorf("%+v", f)
+		}
+	}
+	if f := h.Add(reading(3, 2e6+10, 0, 0)); f.In != 10 {
+		t.Errorf("%+v", f)
+	}
+}
+
 func TestItIsSaidWhyNothingMoves(t *testing.T) {
 	for _, c := range []struct {
 		name    string
