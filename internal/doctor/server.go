@@ -91,7 +91,7 @@ func (s *server) examine(ctx context.Context) {
 		return
 	}
 	defer func() { _ = c.Close() }()
-	s.reached, s.transport = true, c.Transport()
+	s.reached, s.transport, s.host = true, c.Transport(), c.Host() // as the link spells it
 	s.say("reachable", OK, "", "it answers after %s", rounded(seen.took))
 	s.examineVersion(seen)
 	if !s.examineCredentials(ctx, c) {

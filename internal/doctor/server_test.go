@@ -56,6 +56,8 @@ func TestAServerThatSpeaksQWPIsFoundToDoSo(t *testing.T) {
 	want(t, r, "protocol", srv.URL(), doctor.OK, "QWP")
 	want(t, r, "credentials", srv.URL(), doctor.OK, "without credentials")
 	want(t, r, "clock", srv.URL(), doctor.OK, "the server")
+	shouting := strings.Replace(srv.URL(), "127.0.0.1", "LOCALHOST", 1)
+	want(t, examine(t, talkingTo(healthy(t), shouting)), "sql", strings.ToLower(shouting), doctor.OK, "answered")
 	if n := srv.State().Rows; n != 0 {
 		t.Errorf("%d rows were written", n)
 	}
