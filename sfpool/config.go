@@ -339,6 +339,13 @@ func (c Config) root() string {
 	return c.Dir
 }
 
+// Capacity returns what the segments of all slots may occupy, in bytes: MaxTotalBytes, or
+// its default, for which Dir has to be there. It is for programs that look at a store.
+func (c Config) Capacity() (int64, error) { return c.withDefaults().maxTotal() }
+
+// LeastCapacity returns what the slots may have whatever the cap, in bytes.
+func (c Config) LeastCapacity() int64 { return c.withDefaults().leastTotal() }
+
 // maxTotal returns what the slots may occupy. The directory is there by then.
 func (c Config) maxTotal() (int64, error) {
 	switch {

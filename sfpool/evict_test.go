@@ -302,7 +302,7 @@ func TestSpacesAndWordsAreReadAndRefused(t *testing.T) {
 			t.Errorf("%q is %+v", bad, got)
 		}
 	}
-	if of := (FreeSpace{Percent: 5, Bytes: 7}).of(1000); of != 50 {
+	if of := (FreeSpace{Percent: 5, Bytes: 7}).Of(1000); of != 50 {
 		t.Errorf("%d", of)
 	}
 	for _, full := range []Full{FullBlock, FullDropOldest, FullDropNewest} {

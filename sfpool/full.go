@@ -77,8 +77,8 @@ func (f FreeSpace) validate() error {
 	return nil
 }
 
-// of returns the bytes to keep free of a filesystem of so many.
-func (f FreeSpace) of(total int64) int64 {
+// Of returns the bytes to keep free of a filesystem of so many.
+func (f FreeSpace) Of(total int64) int64 {
 	return max(f.Bytes, int64(math.Ceil(float64(total)*f.Percent/100)))
 }
 

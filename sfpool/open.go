@@ -42,7 +42,7 @@ func (p *Pool) probe(ctx context.Context) error {
 	total, err := p.cfg.maxTotal()
 	p.budget = slot.NewBudget(total)
 	if p.cfg.MinFreeSpace != (FreeSpace{}) && !p.cfg.inRAM() {
-		p.budget.KeepFree(func() (total, free int64, err error) { return p.cfg.FS.Space(p.cfg.Dir) }, p.cfg.MinFreeSpace.of)
+		p.budget.KeepFree(func() (total, free int64, err error) { return p.cfg.FS.Space(p.cfg.Dir) }, p.cfg.MinFreeSpace.Of)
 	}
 	return err
 }

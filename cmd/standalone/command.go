@@ -28,6 +28,7 @@ type command struct {
 	examples []string
 	verbs    []string // of which one follows the name, before the flags
 	store    bool     // it works on a store: -config or -sf-dir has to be given
+	storeOr  string   // or this flag
 	// prepare declares the flags of its own and returns what runs it.
 	prepare func(f *flag.FlagSet) func(context.Context, *call) error
 }
@@ -35,12 +36,13 @@ type command struct {
 // commands in the order of help.
 func commands() []command {
 	return []command{
+		topCommand(),
 		slotsCommand(),
 		verifyCommand(),
 		dumpCommand(),
+		doctorCommand(),
 		drainCommand(),
 		deadLetterCommand(),
-		rewindCommand(),
 		dropCommand(),
 		exportCommand(),
 		importCommand(),
@@ -135,7 +137,7 @@ func (c *command) run(ctx context.Context, args []string, k *call) error {
 	}
 	k.args = f.Args()
 	switch {
-	case c.store && k.config == "" && k.dir == "":
+	case c.store && k.config == "" && k.dir == "" && !given(f, c.storeOr):
 		return misuse("name the store: -config FILE or -sf-dir DIR")
 	case k.config != "" && k.dir != "":
 		return misuse("-config and -sf-dir both name a store: keep one of them")
@@ -159,6 +161,12 @@ func (c *command) takeVerb(args []string, k *call) (rest []string, _ error) {
 	}
 	k.verb = args[0]
 	return args[1:], nil
+}
+
+// given says whether a flag was typed.
+func given(f *flag.FlagSet, name string) (is bool) {
+	f.Visit(func(g *flag.Flag) { is = is || g.Name == name })
+	return is
 }
 
 func (c *command) flags(k *call) (*flag.FlagSet, func(context.Context, *call) error) {

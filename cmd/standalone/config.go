@@ -3,9 +3,11 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/influxdata/telegraf/config"
 	"github.com/influxdata/telegraf/models"
@@ -17,27 +19,34 @@ import (
 // with Telegraf's own reader, so that durations, sizes, environment variables
 // and the complaint about an unknown option are what users know.
 func load(file string) (*questdb_sf.Output, error) {
+	out, _, err := loadPaced(file)
+	return out, err
+}
+
+// loadPaced is load, and returns how often the agent flushes the block.
+func loadPaced(file string) (*questdb_sf.Output, time.Duration, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	c := config.NewConfig()
 	c.OutputFilters = []string{"questdb_sf"}
 	c.InputFilters = []string{"-"} // inputs belong to the agent; none has this name
 	if err := c.LoadConfigData(data, file); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if err := c.LinkSecrets(); err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if len(c.Outputs) != 1 {
-		return nil, fmt.Errorf("it has %d [[outputs.questdb_sf]] blocks; exactly one is needed", len(c.Outputs))
+		return nil, 0, fmt.Errorf("it has %d [[outputs.questdb_sf]] blocks; exactly one is needed", len(c.Outputs))
 	}
 	out, ok := c.Outputs[0].Output.(*questdb_sf.Output)
 	if !ok {
-		return nil, errors.New("bug: another plugin is called questdb_sf")
+		return nil, 0, errors.New("bug: another plugin is called questdb_sf")
 	}
-	return out, filterFree(c.Outputs[0].Config)
+	every := cmp.Or(c.Outputs[0].Config.FlushInterval, time.Duration(c.Agent.FlushInterval))
+	return out, every, filterFree(c.Outputs[0].Config)
 }
 
 // filterFree refuses what Telegraf would do before the output sees a metric: here

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT
+
+package top
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/questdb-sf/questdb_sf/internal/slot"
+	"github.com/questdb-sf/questdb_sf/internal/vfs"
+)
+
+// Dir reads the files of a store, and remembers what it has read.
+type Dir struct {
+	FS   vfs.FS
+	Path string
+	// SenderID is the base of the slots that share the cap.
+	SenderID string
+	// Cap is what their segments may have, in bytes, and Keep what is to be left free of a
+	// filesystem of so many; nil where that is not known.
+	Cap  func() (int64, error)
+	Keep func(total int64) int64
+	// Now is the clock.
+	Now func() time.Time
+	// Alive says whether there is a process. Default: the system is asked.
+	Alive func(pid int) bool
+
+	peekers map[string]*slot.Peeker
+}
+
+// Read looks at all slots. A slot that cannot be read is told as trouble.
+func (d *Dir) Read(ctx context.Context) (Reading, error) {
+	entries, err := d.FS.ReadDir(d.Path)
+	if err != nil {
+		return Reading{}, fmt.Errorf("read the store: %w; see sf_dir", err)
+	}
+	r := Reading{Name: d.Path, Slots: []Slot{}, Agents: []int{}}
+	before := d.peekers
+	d.peekers = map[string]*slot.Peeker{}
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case ctx.Err() != nil:
+			return r, ctx.Err()
+		case strings.HasSuffix(name, ".lp"):
+			if info, err := d.FS.Stat(filepath.Join(d.Path, name)); err == nil {
+				r.LetterBytes += info.Size()
+			}
+		case e.IsDir() && !strings.HasPrefix(name, "."):
+			p := before[name]
+			if p == nil {
+				p = &slot.Peeker{FS: d.FS, Dir: filepath.Join(d.Path, name)}
+			}
+			d.peekers[name] = p
+			d.slot(&r, name, p)
+		}
+	}
+	d.space(&r)
+	r.At = d.Now()
+	return r, nil
+}
+
+func (d *Dir) slot(r *Reading, name string, p *slot.Peeker) {
+	one, err := p.Peek()
+	if errors.Is(err, fs.ErrNotExist) {
+		return // it went
+	}
+	if err != nil {
+		r.Trouble = append(r.Trouble, fmt.Sprintf("slot %s cannot be read: %v", name, err))
+		return
+	}
+	pid := d.owner(name)
+	if !one.Known && one.Segments == 0 && pid == 0 {
+		return // no slot
+	}
+	s := Slot{
+		Name: name, Accepted: one.Accepted, Pending: one.Pending, Acked: one.Acked, Dead: one.DeadLettered,
+		Lost: one.Evicted + one.Quarantined + one.Unknown, PendingBytes: one.PendingBytes,
+	}
+	if one.HasOldest {
+		s.Oldest = time.UnixMicro(one.OldestPendingTime)
+	}
+	if pid != 0 && !slices.Contains(r.Agents, pid) {
+		r.Agents = append(r.Agents, pid)
+	}
+	s.State = d.state(name, pid, &one)
+	if d.shares(name) {
+		r.StoreBytes += one.SegmentBytes
+	}
+	r.Partial = r.Partial || one.Partial
+	r.Slots = append(r.Slots, s)
+}
+
+// state tells whose the slot is.
+func (d *Dir) state(name string, pid int, one *slot.Peek) string {
+	_, failed, _ := slot.Failed(d.FS, filepath.Join(d.Path, name))
+	switch {
+	case pid != 0:
+		return "in use"
+	case failed:
+		return "failed"
+	case one.Foreign:
+		return "foreign"
+	case one.Pending > 0:
+		return "waiting"
+	}
+	return "free"
+}
+
+// shares says whether a slot is one of those that the cap is for.
+func (d *Dir) shares(name string) bool {
+	number, ok := strings.CutPrefix(name, d.SenderID+"-")
+	_, err := strconv.Atoi(number)
+	return ok && err == nil
+}
+
+// owner returns the process that has the slot open, 0 for none. It goes by what the owner
+// wrote down: the lock cannot be asked without being taken.
+func (d *Dir) owner(name string) int {
+	f, err := d.FS.OpenFile(filepath.Join(d.Path, name, ".lock.pid"), os.O_RDONLY, 0)
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = f.Close() }()
+	b := make([]byte, 32)
+	n, err := f.ReadAt(b, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b[:n])))
+	alive := d.Alive
+	if alive == nil {
+		alive = isAlive
+	}
+	if err != nil || pid <= 0 || !alive(pid) {
+		return 0
+	}
+	return pid
+}
+
+func (d *Dir) space(r *Reading) {
+	if d.Cap != nil {
+		if n, err := d.Cap(); err == nil {
+			r.MaxBytes = n
+		}
+	}
+	if d.Keep == nil {
+		return
+	}
+	if total, free, err := d.FS.Space(d.Path); err == nil {
+		free -= d.Keep(total)
+		r.FreeBytes = &free
+	}
+}

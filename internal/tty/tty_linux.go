@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT
+
+package tty
+
+import "golang.org/x/sys/unix"
+
+const (
+	getTermios = unix.TCGETS
+	setTermios = unix.TCSETS
+)
