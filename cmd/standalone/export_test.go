@@ -3,7 +3,6 @@
 package main
 
 import (
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -165,7 +164,7 @@ func TestWhatIsNoNameOfASlotIsRefused(t *testing.T) {
 	d.store(1)
 	for _, name := range []string{"..", ".slot-locks", "default-0/../default-0", "/etc", "default-9"} {
 		code, _, stderr := ask("export", "-sf-dir", d.dir, "-slot", name, filepath.Join(t.TempDir(), "x"))
-		if code != exitFailed || !strings.Contains(stderr, fmt.Sprintf("%s", d.dir)) {
+		if code != exitFailed || !strings.Contains(stderr, d.dir) {
 			t.Errorf("%s: exit %d, %q", name, code, stderr)
 		}
 	}

@@ -30,10 +30,7 @@ type progress struct {
 
 func startProgress(to io.Writer, p *sfpool.Pool, s *steward.Store) *progress {
 	w := &progress{to: to, pool: p, store: s, stop: make(chan struct{})}
-	names, _ := s.Slots() // without them there is no bar, and rows are counted all the same
-	for _, name := range names {
-		w.slots = append(w.slots, name)
-	}
+	w.slots, _ = s.Slots() // without them there is no bar, and rows are counted all the same
 	w.whole = s.Bytes(w.slots)
 	bar := isTerminal(to)
 	_, plain := os.LookupEnv("NO_COLOR")
