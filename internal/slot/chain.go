@@ -60,7 +60,7 @@ func (r *recovery) next() *segment {
 // older than what was appended to its segment after a crash.
 func (r *recovery) trusted(f found) *segment {
 	next := r.next()
-	if next == nil || r.isWounded(f) {
+	if next == nil || r.deep || r.isWounded(f) {
 		return nil
 	}
 	for _, sum := range r.stored.summaries[f.head.base] {

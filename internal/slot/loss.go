@@ -121,7 +121,7 @@ func asideName(name string, taken func(to string) bool) string {
 // says where the chain begins, and nothing that it knows as settled reaches so far.
 func (r *recovery) oldestMissing() error {
 	st := &r.stored.state
-	if !r.stored.valid || st.durableEnd <= headerSize {
+	if !r.stored.valid || st.durableEnd <= headerSize || len(r.gone) > 0 {
 		return nil
 	}
 	from, to := max(st.watermark+1, st.head.base), st.next-1

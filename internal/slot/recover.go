@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,6 +39,10 @@ type recovery struct {
 	doubts    []interval             // frames that may have had other numbers before
 	losses    []loss
 	newTarget bool // .target has to be written anew
+
+	deep   bool     // every segment is read, whatever a summary says of it
+	beside bool     // somebody else may be working in the slot: it is only looked at
+	gone   []string // files that went meanwhile
 }
 
 // found is a segment file by its first bytes.
@@ -74,11 +79,20 @@ func (r *recovery) list() error {
 		if !strings.HasSuffix(e.Name(), segmentSuffix) {
 			continue
 		}
-		if err := r.look(e.Name()); err != nil {
+		if err := r.unlessGone(e.Name(), r.look(e.Name())); err != nil {
 			return err
 		}
 	}
 	return r.judgeLater()
+}
+
+// unlessGone takes note of a file that its owner has taken away meanwhile.
+func (r *recovery) unlessGone(name string, err error) error {
+	if r.beside && errors.Is(err, fs.ErrNotExist) {
+		r.gone = append(r.gone, name)
+		return nil
+	}
+	return err
 }
 
 // judgeLater tells the headers of a later generation from damaged ones of ours. A
@@ -180,7 +194,7 @@ func (r *recovery) build() error {
 	})
 	head, anchored := r.head()
 	for _, f := range slices.Backward(r.files) {
-		if err := r.addFound(f, anchored && f.head.base < head.base, head); err != nil {
+		if err := r.unlessGone(f.name, r.addFound(f, anchored && f.head.base < head.base, head)); err != nil {
 			return err
 		}
 	}

@@ -87,16 +87,22 @@ func (s *stateFile) load(entries int, found bool) (stored, error) {
 	if _, err := s.f.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
 		return stored{}, err
 	}
-	st := stored{found: found, summaries: map[FSN][]segment{}}
-	st.pick(b)
+	st := stored{found: found}
+	st.parse(b)
 	s.generation, s.place = st.state.generation, st.place
-	for i := range s.entries {
+	return st, nil
+}
+
+// parse takes all that a file says.
+func (st *stored) parse(b []byte) {
+	st.summaries = map[FSN][]segment{}
+	st.pick(b)
+	for i := 0; stateTable+(i+1)*summarySize <= len(b); i++ {
 		if g, ok := parseSummary(b[stateTable+i*summarySize:]); ok {
 			g.entry = i
 			st.summaries[g.base] = append(st.summaries[g.base], g)
 		}
 	}
-	return st, nil
 }
 
 // pick takes the later of the two records.

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: MIT
+
+package slot_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"testing"
+
+	"github.com/questdb-sf/questdb_sf/internal/slot"
+	"github.com/questdb-sf/questdb_sf/internal/vfs"
+)
+
+func examine(fsys vfs.FS, deep, alone bool) (*slot.Examination, error) {
+	return slot.Examine(slot.ExamineOptions{
+		FS: fsys, Dir: dir, Target: "http://questdb:9000\n", Deep: deep, Alone: alone, Inspect: inspect,
+	})
+}
+
+// diagnose compares what an examination finds with what Open then does.
+func (p *patient) diagnose(t testing.TB, h harm) error {
+	mem, files := p.with(t, h.change)
+	before := snapshot(t, mem)
+	e, err := examine(mem, true, true)
+	quick, quickErr := examine(mem, false, true)
+	if !maps.Equal(before, snapshot(t, mem)) {
+		return errors.New("it was changed by looking at it")
+	}
+	told := 0
+	o := options(mem)
+	o.MaxBytes, o.Target = 8*4096, "http://questdb:9000\n"
+	o.OnIncident = func(slot.Incident) { told++ }
+	s, openErr := slot.Open(o)
+	if foreign := (*slot.ForeignError)(nil); errors.As(openErr, &foreign) {
+		if err == nil && e.Foreign == "" {
+			return fmt.Errorf("open says %w", openErr)
+		}
+		return nil
+	}
+	if err := errors.Join(openErr, err, quickErr); err != nil {
+		return err
+	}
+	defer s.Close()
+	early := told
+	list, err := p.delivered(s, nil)
+	if err != nil {
+		return err
+	}
+	switch grade := e.Grade(); {
+	case told > 0 && grade != slot.Wounded:
+		return fmt.Errorf("recovery tells of %d wounds, examination says %s: %+v", told, grade, e.Findings)
+	case told == 0 && grade == slot.Wounded && p.sound(files):
+		return fmt.Errorf("recovery finds no wound, examination says %+v", e.Findings)
+	}
+	if st := s.Stats(); early == told && quick.Stats.PendingFrames != st.PendingFrames {
+		return fmt.Errorf("%d pending frames, and %d when it was opened", quick.Stats.PendingFrames, st.PendingFrames)
+	}
+	return p.shown(quick, list)
+}
+
+// sound says whether every frame that stood in the files still does.
+func (p *patient) sound(files map[string][]byte) bool {
+	for _, one := range p.all {
+		rec := record(one)
+		for name, was := range p.files {
+			if !strings.HasSuffix(name, ".sfa") {
+				continue
+			}
+			if at := bytes.Index(was, rec); at >= 0 && !bytes.HasPrefix(files[name][min(at, len(files[name])):], rec) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// shown checks that all that is delivered is shown as pending.
+func (p *patient) shown(e *slot.Examination, list []entry) error {
+	var got []entry
+	err := e.Each(slot.Wish{To: 1 << 40, Pending: true, Skipped: func(string, string) {}}, func(f *slot.Framed) error {
+		got = append(got, entry{f.FSN, idOf(f.Bytes)})
+		return nil
+	})
+	if err == nil && fmt.Sprint(got) != fmt.Sprint(list) {
+		err = fmt.Errorf("shown %v, delivered %v", got, list)
+	}
+	return err
+}
+
+func TestEveryWoundOfASmallSlotIsFoundByLookingAtIt(t *testing.T) {
+	step := 2 * thin
+	if testing.Short() {
+		step = 23
+	}
+	for _, killed := range []bool{false, true} {
+		t.Run(fmt.Sprintf("killed=%t", killed), func(t *testing.T) {
+			t.Parallel()
+			p := sick(t, killed)
+			for _, h := range p.harms(step) {
+				if err := p.diagnose(t, h); err != nil {
+					t.Errorf("%s: %v", h.name, err)
+				}
+			}
+		})
+	}
+}
+
+func TestAHealthySlotIsClean(t *testing.T) {
+	for _, killed := range []bool{false, true} {
+		p := sick(t, killed)
+		mem, _ := p.with(t, func(map[string][]byte) {})
+		for _, deep := range []bool{false, true} {
+			e, err := examine(mem, deep, true)
+			if err != nil || e.Grade() != slot.Clean || e.FirstPending != 2 || e.Stats.PendingFrames != 12 || e.Closed == killed {
+				t.Errorf("killed=%t, deep=%t: %+v, %v", killed, deep, e, err)
+			}
+		}
+	}
+}
+
