@@ -224,17 +224,6 @@ func (p *Pool) retarget(s *slot.Slot, name string) error {
 	return s.SetTarget(want)
 }
 
-// belongs says whether rows for a target may go where this pool sends. No target
-// is any. URLs may change, and the rows of a slot that is or was ours follow; a
-// label (sf_destination) means it, unless it was given to the very same URLs.
-func (p *Pool) belongs(target string, ours bool) bool {
-	if target == "" || canonical(target) == p.target() {
-		return true
-	}
-	isLabel := !strings.Contains(target, "://")
-	return ours && !isLabel && (p.cfg.Destination == "" || canonical(target) == p.urls())
-}
-
 func (p *Pool) sayRecovered(s *slot.Slot, name string) {
 	r := s.Stats().Recovered
 	if r.TornBytes == 0 && r.MissingFrames == 0 && len(r.Quarantined) == 0 {

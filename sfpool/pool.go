@@ -324,8 +324,6 @@ func (p *Pool) slotName(index int) string { return fmt.Sprintf("%s-%d", p.cfg.Se
 // target is where the rows of the slots of this pool belong.
 func (p *Pool) target() string { return p.cfg.Target() }
 
-func (p *Pool) urls() string { return p.cfg.urls() }
-
 // Target is what .target of a slot says whose rows go where this configuration sends:
 // Destination, or else the URLs, sorted and without credentials, one in a line.
 func (c Config) Target() string {

@@ -35,6 +35,9 @@ type command struct {
 // commands in the order of help.
 func commands() []command {
 	return []command{
+		slotsCommand(),
+		verifyCommand(),
+		dumpCommand(),
 		drainCommand(),
 		deadLetterCommand(),
 		rewindCommand(),

@@ -20,13 +20,15 @@ type Framed struct {
 	// Settled says that no row of it is pending; Kept, that it stands in a file that is
 	// kept of an acked segment.
 	Settled, Kept bool
-	File          string
+	// Unfinished: another client never wrote its commit, and it is not sent.
+	Unfinished bool
+	File       string
 }
 
 // Wish says which frames are wanted.
 type Wish struct {
-	From, To         FSN // both are wanted
-	Pending, Settled bool
+	From, To         FSN  // both are wanted
+	Pending, Settled bool // with both, those that are unfinished too
 	// Skipped is told what could not be read, and why.
 	Skipped func(file, why string)
 }
@@ -66,7 +68,7 @@ func (e *Examination) eachIn(g *segment, w Wish, visit func(*Framed) error) (las
 	last = w.From - 1
 	each := func(f *Framed, _ int64) error {
 		last = f.FSN
-		if f.Settled && !w.Settled || !f.Settled && !w.Pending {
+		if f.Settled && !w.Settled || !f.Settled && !w.Pending || f.Unfinished && !w.Settled {
 			return nil
 		}
 		return visit(f)
@@ -126,7 +128,7 @@ func (e *Examination) framed(g *segment, fsn FSN, payload []byte) *Framed {
 	one := &Framed{FSN: fsn, Bytes: payload, File: g.name}
 	if e.f != nil {
 		one.Bytes, one.Dict = e.f.symbols.resolve(payload)
-		one.Settled = e.f.isSettled(fsn)
+		one.Settled, one.Unfinished = e.f.isSettled(fsn), fsn > e.f.end
 		return one
 	}
 	one.Settled = e.s.isSettled(fsn)

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+
+package look
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/questdb-sf/questdb_sf/internal/vfs"
+)
+
+// Holder says who holds a lock, as far as that can be seen without taking it.
+type Holder struct {
+	Held bool `json:"held"`
+	PID  int  `json:"pid,omitempty"` // 0 where that is not known
+	// Sure is false where only the number that the last holder has left says so.
+	Sure bool `json:"sure"`
+}
+
+// String says who it is.
+func (h Holder) String() string {
+	text := "another process"
+	if h.PID != 0 {
+		text = "pid " + strconv.Itoa(h.PID)
+	}
+	if !h.Sure {
+		text = "probably " + text
+	}
+	return text
+}
+
+// holders knows who holds which lock. Where the system has no list of locks, a living
+// process with the number in <lock>.pid is taken for the holder.
+type holders struct {
+	locks []flock
+	known bool
+}
+
+// flock is a line of the list of locks of the system.
+type flock struct {
+	pid    int
+	device string // major:minor
+	inode  uint64
+}
+
+// of returns the holder of a lock by its file.
+func (h *holders) of(lock string) Holder {
+	left := pidIn(lock + ".pid")
+	if !h.known {
+		return Holder{Held: left != 0 && isAlive(left), PID: left}
+	}
+	device, inode, ok := identity(lock)
+	for _, l := range h.locks {
+		// Some filesystems have another number in the list than in stat.
+		if ok && l.inode == inode && (l.device == device || l.pid == left) {
+			return Holder{Held: true, PID: max(l.pid, 0), Sure: true}
+		}
+	}
+	return Holder{Sure: true}
+}
+
+// pidIn reads the number of a process; 0 if there is none.
+func pidIn(name string) int {
+	f, err := vfs.ReadOnly(vfs.OS).OpenFile(name, os.O_RDONLY, 0)
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = f.Close() }()
+	b := make([]byte, 32)
+	n, err := f.ReadAt(b, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b[:n])))
+	if err != nil || pid < 0 {
+		return 0
+	}
+	return pid
+}
+
+// parseLocks reads the form of /proc/locks:
+//
+//	1: FLOCK  ADVISORY  WRITE 4711 08:01:131090 0 EOF
+func parseLocks(b []byte) (list []flock) {
+	for line := range bytes.Lines(b) {
+		f := strings.Fields(string(line))
+		if len(f) < 6 || f[1] != "FLOCK" {
+			continue // a lock that is waited for has an arrow in the second place
+		}
+		pid, err := strconv.Atoi(f[4])
+		at := strings.LastIndexByte(f[5], ':')
+		if err != nil || at < 0 {
+			continue
+		}
+		inode, err := strconv.ParseUint(f[5][at+1:], 10, 64)
+		if err == nil {
+			list = append(list, flock{pid: pid, device: f[5][:at], inode: inode})
+		}
+	}
+	return list
+}
+
+// poolLock is the file that a pool with a sender_id has locked while it is open.
+func (s *Store) poolLock(senderID string) string {
+	return filepath.Join(s.Dir, ".slot-locks", senderID+".pool.lock")
+}
+
+// pools returns the sender_ids of pools that are open, with their holders.
+func (s *Store) pools(h *holders) map[string]Holder {
+	open := map[string]Holder{}
+	entries, _ := s.FS.ReadDir(s.path(".slot-locks")) // none where nobody was yet
+	for _, e := range entries {
+		if id, is := strings.CutSuffix(e.Name(), ".pool.lock"); is {
+			if holder := h.of(s.poolLock(id)); holder.Held {
+				open[id] = holder
+			}
+		}
+	}
+	return open
+}
