@@ -135,7 +135,7 @@ func (e *Examination) findTails() {
 		if v := e.r.views[g]; v != nil && len(g.holes) == 0 {
 			torn = v.torn
 		}
-		if i == len(e.r.chain)-1 {
+		if i == len(e.r.chain)-1 && len(g.holes) == 0 { // behind a hole nothing is cut
 			torn = e.r.torn
 		}
 		if torn == 0 {
