@@ -6,12 +6,15 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
+	"github.com/questdb-sf/questdb_sf/internal/vfs/vfstest"
 )
 
 func examine(fsys vfs.FS, deep, alone bool) (*slot.Examination, error) {
@@ -119,4 +122,79 @@ func TestAHealthySlotIsClean(t *testing.T) {
 			}
 		}
 	}
+}
+
+// busy works in a slot until it is told to stop: it stores, settles out of order, closes
+// and opens again, and keeps what is acked.
+func busy(t *testing.T, mem *vfstest.Mem, stop <-chan struct{}, done chan<- struct{}) {
+	defer close(done)
+	o := options(mem)
+	o.MaxBytes, o.Target = 64*4096, "http://questdb:9000\n"
+	id := uint64(0)
+	for round := 0; ; round++ {
+		if o.Retain = nil; round%2 == 1 {
+			o.Retain = slot.NewRetention(mem, 0, 8*4096, time.Now)
+		}
+		s, err := slot.Open(o)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		for range 40 {
+			if err := store(s, frame(id, 1, 300+int(id*131%900)), frame(id+1, 1, 500)); err != nil {
+				t.Error(err)
+			}
+			id += 2
+			if st := s.Stats(); st.PendingFrames > 20 {
+				for fsn := st.Watermark + 2; fsn <= st.Watermark+15; fsn++ {
+					do(t, s.Settle(fsn, 1, slot.Acked))
+				}
+				do(t, s.Settle(st.Watermark+1, 1, slot.Acked))
+			}
+		}
+		do(t, s.Close())
+		select {
+		case <-stop:
+			return
+		default:
+		}
+	}
+}
+
+func TestASlotInUseIsCleanWhateverItsOwnerDoesMeanwhile(t *testing.T) {
+	mem := newMem()
+	stop, done := make(chan struct{}), make(chan struct{})
+	go busy(t, mem, stop, done)
+	looks, frames := 0, 0
+	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); looks++ {
+		e, err := examine(mem, looks%2 == 0, false)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it is not there yet
+		}
+		if err != nil || e.Grade() != slot.Clean {
+			t.Errorf("%+v, %v", e, err)
+			break
+		}
+		last := slot.FSN(-1)
+		err = e.Each(slot.Wish{To: 1 << 40, Pending: true, Skipped: func(file, why string) { t.Errorf("%s: %s", file, why) }}, func(f *slot.Framed) error {
+			if len(f.Bytes) == 14 {
+				return nil // it was settled meanwhile, and its segment is hollow
+			}
+			if frames++; f.FSN <= last || !bytes.Equal(f.Bytes, payload(idOf(f.Bytes), 1, len(f.Bytes))) {
+				return fmt.Errorf("frame %d behind %d is %.40q", f.FSN, last, f.Bytes)
+			}
+			last = f.FSN
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+			break
+		}
+	}
+	close(stop)
+	<-done
+	if looks == 0 || frames == 0 {
+		t.Errorf("%d looks, %d frames", looks, frames)
+	}
+	t.Logf("%d looks, %d frames", looks, frames)
 }
