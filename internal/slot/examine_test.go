@@ -19,9 +19,18 @@ import (
 
 func examine(fsys vfs.FS, deep, alone bool) (*slot.Examination, error) {
 	return slot.Examine(slot.ExamineOptions{
-		FS: fsys, Dir: dir, Target: "http://questdb:9000\n", Deep: deep, Alone: alone, Inspect: inspect,
+		FS: fsys, Dir: dir, Target: "http://questdb:9000\n", Deep: deep, Alone: alone,
+		Inspect: func(b []byte) (int, int64, int64, bool, error) {
+			if len(b) == commitBytes {
+				return 0, 0, 0, false, nil
+			}
+			return inspect(b)
+		},
 	})
 }
+
+// commitBytes are those of the messages in a hollow segment.
+const commitBytes = 14
 
 // diagnose compares what an examination finds with what Open then does.
 func (p *patient) diagnose(t testing.TB, h harm) error {
@@ -177,7 +186,7 @@ func TestASlotInUseIsCleanWhateverItsOwnerDoesMeanwhile(t *testing.T) {
 		}
 		last := slot.FSN(-1)
 		err = e.Each(slot.Wish{To: 1 << 40, Pending: true, Skipped: func(file, why string) { t.Errorf("%s: %s", file, why) }}, func(f *slot.Framed) error {
-			if len(f.Bytes) == 14 {
+			if len(f.Bytes) == commitBytes {
 				return nil // it was settled meanwhile, and its segment is hollow
 			}
 			if frames++; f.FSN <= last || !bytes.Equal(f.Bytes, payload(idOf(f.Bytes), 1, len(f.Bytes))) {
