@@ -54,7 +54,8 @@ func (s Store) Dump(ctx context.Context, w io.Writer, d Dump) (*Dumped, error) {
 	for _, name := range names {
 		holder := h.of(filepath.Join(s.path(name), ".lock"))
 		if err := r.slot(&s, name, holder.Sure && !holder.Held); err != nil {
-			return r.done, errors.Join(err, r.w.Flush())
+			_ = r.w.Flush() // what was read before
+			return r.done, err
 		}
 	}
 	return r.done, r.w.Flush()

@@ -55,10 +55,11 @@ type Slot struct {
 	// Unfinished rows were never committed by another client, and are not sent.
 	Unfinished int64  `json:"unfinished_rows,omitempty"`
 	Target     string `json:"target,omitempty"`
+	target     string // as it stands in the file
 	// Why is why it is not being drained, or who drains it; "" with nothing pending.
 	Why string `json:"why,omitempty"`
-	// PerSecond and ToEmpty are by two looks: rows that went in a second, and how many
-	// seconds it takes at that rate.
+	// PerSecond and ToEmpty are by two looks: by how many rows the backlog shrinks in a
+	// second, below 0 where it grows, and how many seconds it takes at that rate.
 	PerSecond float64 `json:"drained_rows_per_second,omitempty"`
 	ToEmpty   float64 `json:"seconds_to_empty,omitempty"`
 	Error     string  `json:"error,omitempty"`
@@ -190,7 +191,7 @@ func (s *Store) state(one *Slot, e *slot.Examination) string {
 
 func (one *Slot) take(e *slot.Examination, now time.Time) {
 	st := &e.Stats
-	one.Foreign, one.Target = e.Foreign, strings.TrimSpace(strings.ReplaceAll(e.Target, "\n", " "))
+	one.Foreign, one.target, one.Target = e.Foreign, e.Target, oneLine(e.Target)
 	one.FirstPending, one.Watermark, one.Published = int64(e.FirstPending), int64(st.Watermark), int64(st.Published)
 	one.Frames, one.Rows, one.Bytes, one.FileBytes = st.PendingFrames, st.Pending, st.PendingBytes, e.FileBytes
 	one.Ledger = ledgerOf(st)
@@ -206,6 +207,11 @@ func (one *Slot) take(e *slot.Examination, now time.Time) {
 			one.Wounds++
 		}
 	}
+}
+
+// oneLine writes a target for people.
+func oneLine(target string) string {
+	return strings.ReplaceAll(strings.TrimSpace(target), "\n", " ")
 }
 
 // add takes a slot into the report.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 )
 
 // why says in a sentence why a slot with pending rows is not being drained, or who
@@ -21,7 +20,7 @@ func (s *Store) why(one *Slot, pools map[string]Holder) string {
 		return fmt.Sprintf("its owner, %s, has it: if it does not shrink, the log of that process says why", one.Owner)
 	case s.belongsElsewhere(one):
 		return fmt.Sprintf("its rows belong to %s, and this agent sends to %s: run an agent with that destination, or adopt the slot",
-			one.Target, strings.ReplaceAll(strings.TrimSpace(s.Target), "\n", " "))
+			one.Target, oneLine(s.Target))
 	case open && !s.isOrphan(one):
 		return fmt.Sprintf("the agent with sender_id %s (%s) runs and takes it up in its turn", owner, pool)
 	case open:
@@ -46,6 +45,13 @@ func (s *Store) whyOrphan(pools map[string]Holder) string {
 		"as that with sender_id %s (%s) may, if it sends to the same place", first, pools[first])
 }
 
+// isOurs says whether a slot is or was one of the agent's by its name: its rows follow the
+// agent to other URLs.
+func (s *Store) isOurs(one *Slot) bool {
+	base, _, ok := splitName(one.Name)
+	return one.Kind != KindOther || ok && base == s.SenderID
+}
+
 func (s *Store) belongsElsewhere(one *Slot) bool {
-	return s.Takes != nil && one.Target != "" && !s.Takes(strings.ReplaceAll(one.Target, " ", "\n")+"\n", one.Kind != KindOther)
+	return s.Takes != nil && !s.Takes(one.target, s.isOurs(one))
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,22 +51,24 @@ type Examination struct {
 	Findings []Finding
 	// Receipts are the files of incidents that were told before; Corrupt the files that
 	// were set aside.
-	Receipts, Corrupt  []string
-	CorruptBytes       int64
-	FileBytes          int64 // of all segment files, spares included
-	Kept               int   // files of acked segments that are kept
-	KeptBytes          int64
-	Frames, BytesRead  int64 // that were checked, if Deep
-	Target             string
-	Failed             bool // somebody wrote down why it shall not be drained
-	FailedWhy          string
-	Unfinished         Unfinished
-	o                  Options
-	r                  *recovery
-	s                  *Slot
-	f                  *Foreign
-	deep, alone        bool
-	frames, unreadable int64
+	Receipts, Corrupt []string
+	CorruptBytes      int64
+	FileBytes         int64 // of all segment files, spares included
+	Kept              int   // files of acked segments that are kept
+	KeptBytes         int64
+	Frames, BytesRead int64 // that were checked, if Deep
+	Target            string
+	Failed            bool // somebody wrote down why it shall not be drained
+	FailedWhy         string
+	Unfinished        Unfinished
+
+	o           Options
+	deep, alone bool
+	r           *recovery
+	s           *Slot    // of ours, in which nobody works
+	f           *Foreign // else
+	// inspected frames, and those of them that are no message.
+	inspected, unreadable int64
 }
 
 const (
@@ -189,7 +190,7 @@ func (e *Examination) counting() Options {
 	inspect := o.Inspect
 	o.Inspect = func(frame []byte) (rows int, low, high int64, ok bool, err error) {
 		rows, low, high, ok, err = inspect(frame)
-		e.frames++
+		e.inspected++
 		e.BytesRead += int64(len(frame))
 		if err != nil {
 			e.unreadable++
@@ -248,7 +249,7 @@ func (e *Examination) ours() error {
 	e.s = s
 	e.Known = r.stored.valid
 	e.Closed = r.stored.valid && r.stored.state.clean && r.stored.state.next == s.published+1
-	e.Frames = e.frames
+	e.Frames = e.inspected
 	e.Stats = s.stats(s.published)
 	if len(s.segs) > 0 {
 		e.Stats = s.Stats()
@@ -301,6 +302,3 @@ func (e *Examination) Grade() Grade {
 	}
 	return worst
 }
-
-// everyFrame is a range for Each.
-const everyFrame = FSN(math.MaxInt64)

@@ -5,6 +5,7 @@ package slot
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -56,8 +57,12 @@ type Finding struct {
 	Receipt string `json:"receipt,omitempty"`
 }
 
-// same says whether two looks have found the same.
-func (f Finding) same(o Finding) bool { return f == o }
+// same says whether two looks have found the same. How many rows are lost with it moves
+// with the ledger.
+func (f Finding) same(o Finding) bool {
+	f.Rows, f.RowsKnown = o.Rows, o.RowsKnown
+	return f == o
+}
 
 func (e *Examination) add(g Grade, file, format string, args ...any) {
 	e.Findings = append(e.Findings, Finding{
@@ -243,7 +248,7 @@ func (e *Examination) findStrangers() error {
 
 // findUnreadable notes the frames of a segment that are no message.
 func (e *Examination) findUnreadable(g *segment) error {
-	_, err := e.walkOwn(g, 0, everyFrame, func(f *Framed, off int64) error {
+	_, err := e.walkOwn(g, 0, maxFSN, func(f *Framed, off int64) error {
 		if _, _, _, _, err := e.o.Inspect(f.Bytes); err != nil {
 			e.Findings = append(e.Findings, Finding{
 				Grade: Wounded, What: "a frame that is whole but no message: " + err.Error(), File: g.name, Offset: off,
@@ -291,7 +296,7 @@ func (e *Examination) checkKept(name string) error {
 	return nil
 }
 
-const everyByte = int64(everyFrame)
+const everyByte = int64(math.MaxInt64)
 
 // findLedger compares the ledger of a clean close with the rows that are there. After
 // anything else it may lag behind.
