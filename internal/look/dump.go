@@ -52,8 +52,7 @@ func (s Store) Dump(ctx context.Context, w io.Writer, d Dump) (*Dumped, error) {
 	}
 	h := readHolders()
 	for _, name := range names {
-		holder := h.of(filepath.Join(s.path(name), ".lock"))
-		if err := r.slot(&s, name, holder.Sure && !holder.Held); err != nil {
+		if err := r.slot(&s, name, h); err != nil {
 			_ = r.w.Flush() // what was read before
 			return r.done, err
 		}
@@ -73,9 +72,9 @@ type dumper struct {
 	name string // of the slot
 }
 
-func (d *dumper) slot(s *Store, name string, alone bool) error {
+func (d *dumper) slot(s *Store, name string, h *holders) error {
 	d.name = name
-	e, err := slot.Examine(slot.ExamineOptions{FS: s.FS, Dir: s.path(name), Target: s.Target, Alone: alone})
+	e, _, err := s.examine(name, false, h)
 	if err != nil {
 		if _, gone := s.FS.Stat(s.path(name)); !errors.Is(gone, fs.ErrNotExist) {
 			d.skip("", err.Error())

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -157,8 +156,8 @@ func (s *Store) report() (*Report, error) {
 func (s *Store) slot(name string, h *holders) *Slot {
 	one := &Slot{Name: name, FirstPending: -1, Watermark: -1, Published: -1}
 	one.Kind, _ = s.kindOf(name)
-	one.Owner = h.of(filepath.Join(s.path(name), ".lock"))
-	e, err := slot.Examine(slot.ExamineOptions{FS: s.FS, Dir: s.path(name), Target: s.Target, Alone: one.Owner.Sure && !one.Owner.Held})
+	e, owner, err := s.examine(name, false, h)
+	one.Owner = owner
 	switch {
 	case err == nil:
 		one.take(e, s.Now())

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/connstr"
+	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
 
@@ -96,6 +97,22 @@ func (s *Store) named(wanted []string) ([]string, error) {
 		return nil, fmt.Errorf("there is no slot %s in %s%s", name, s.Dir, hint)
 	}
 	return wanted, nil
+}
+
+// examine looks at a slot, and says who has it.
+func (s *Store) examine(name string, deep bool, h *holders) (*slot.Examination, Holder, error) {
+	lock := filepath.Join(s.path(name), ".lock")
+	owner := h.of(lock)
+	o := slot.ExamineOptions{FS: s.FS, Dir: s.path(name), Target: s.Target, Deep: deep, Alone: owner.Sure && !owner.Held}
+	e, err := slot.Examine(o)
+	if !o.Alone || err == nil && len(e.Findings) == 0 {
+		return e, owner, err
+	}
+	if owner = readHolders().of(lock); owner.Held { // somebody has begun to work in it
+		o.Alone = false
+		e, err = slot.Examine(o)
+	}
+	return e, owner, err
 }
 
 // splitName takes <base>-<index> apart; false if the name is none of a slot.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 
 	"github.com/questdb-sf/questdb_sf/internal/deadletter"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
@@ -98,17 +97,13 @@ func (v *Verdict) count(g slot.Grade, failure string) {
 // it; nil if it is gone.
 func (s *Store) health(name string, h *holders) *SlotHealth {
 	one := &SlotHealth{Name: name, Grade: slot.Clean, Findings: []slot.Finding{}}
-	one.Owner = h.of(filepath.Join(s.path(name), ".lock"))
-	o := slot.ExamineOptions{
-		FS: s.FS, Dir: s.path(name), Target: s.Target, Deep: true, Alone: one.Owner.Sure && !one.Owner.Held,
-	}
-	e, err := slot.Examine(o)
+	e, owner, err := s.examine(name, true, h)
+	one.Owner = owner
 	if err == nil {
 		one.Foreign, one.Frames, one.Bytes = e.Foreign, e.Frames, e.BytesRead
 		one.Grade, one.Receipts = e.Grade(), e.Receipts
 		one.Findings = append(one.Findings, e.Findings...)
-		o.Deep = false
-		e, err = slot.Examine(o)
+		e, _, err = s.examine(name, false, h)
 	}
 	if err != nil {
 		if _, gone := s.FS.Stat(s.path(name)); errors.Is(gone, fs.ErrNotExist) {

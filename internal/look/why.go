@@ -21,6 +21,8 @@ func (s *Store) why(one *Slot, pools map[string]Holder) string {
 	case s.belongsElsewhere(one):
 		return fmt.Sprintf("its rows belong to %s, and this agent sends to %s: run an agent with that destination, or adopt the slot",
 			one.Target, oneLine(s.Target))
+	case open && s.isOrphan(one) && owner == s.SenderID: // from when it had more slots
+		return s.whyOrphan(pools)
 	case open && !s.isOrphan(one):
 		return fmt.Sprintf("the agent with sender_id %s (%s) runs and takes it up in its turn", owner, pool)
 	case open:

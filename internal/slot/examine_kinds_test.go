@@ -76,7 +76,7 @@ func TestDamageOfWhatIsKeptIsFound(t *testing.T) {
 		}
 		return nil
 	}
-	do(t, e.Each(slot.Wish{To: 1 << 40, Settled: true, Pending: true, Skipped: func(string, string) {}}, each))
+	do(t, e.Each(slot.Wish{To: 1 << 61, Settled: true, Pending: true, Skipped: func(string, string) {}}, each))
 	slices.Sort(kept)
 	if len(kept) != 15 || kept[14] != 14 {
 		t.Errorf("shown as settled: %v", kept)
@@ -137,7 +137,7 @@ func TestSlotsOfOtherClientsAreLookedAt(t *testing.T) {
 	}
 	e := look(mem, true)
 	rows := 0
-	do(t, e.Each(slot.Wish{To: 1 << 40, Pending: true, Skipped: func(string, string) {}}, func(f *slot.Framed) error { rows++; return nil }))
+	do(t, e.Each(slot.Wish{To: 1 << 61, Pending: true, Skipped: func(string, string) {}}, func(f *slot.Framed) error { rows++; return nil }))
 	if e.Grade() != slot.Clean || e.Foreign == "" || e.Stats.Pending == 0 || int64(rows) != e.Stats.PendingFrames {
 		t.Errorf("%d frames, %+v", rows, e)
 	}

@@ -92,7 +92,7 @@ func (p *patient) sound(files map[string][]byte) bool {
 // shown checks that all that is delivered is shown as pending.
 func (p *patient) shown(e *slot.Examination, list []entry) error {
 	var got []entry
-	err := e.Each(slot.Wish{To: 1 << 40, Pending: true, Skipped: func(string, string) {}}, func(f *slot.Framed) error {
+	err := e.Each(slot.Wish{To: 1 << 61, Pending: true, Skipped: func(string, string) {}}, func(f *slot.Framed) error {
 		got = append(got, entry{f.FSN, idOf(f.Bytes)})
 		return nil
 	})
@@ -111,7 +111,10 @@ func TestEveryWoundOfASmallSlotIsFoundByLookingAtIt(t *testing.T) {
 		t.Run(fmt.Sprintf("killed=%t", killed), func(t *testing.T) {
 			t.Parallel()
 			p := sick(t, killed)
-			for _, h := range p.harms(step) {
+			for i, h := range p.harms(step) {
+				if thin > 1 && killed == (i%2 == 0) {
+					continue // under the race detector each has half of them
+				}
 				if err := p.diagnose(t, h); err != nil {
 					t.Errorf("%s: %v", h.name, err)
 				}
@@ -171,11 +174,12 @@ func busy(t *testing.T, mem *vfstest.Mem, stop <-chan struct{}, done chan<- stru
 }
 
 func TestASlotInUseIsCleanWhateverItsOwnerDoesMeanwhile(t *testing.T) {
+	t.Parallel()
 	mem := newMem()
 	stop, done := make(chan struct{}), make(chan struct{})
 	go busy(t, mem, stop, done)
 	looks, frames := 0, 0
-	for end := time.Now().Add(2 * time.Second); time.Now().Before(end); looks++ {
+	for end := time.Now().Add(time.Second); time.Now().Before(end); looks++ {
 		e, err := examine(mem, looks%2 == 0, false)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // it is not there yet
@@ -185,7 +189,7 @@ func TestASlotInUseIsCleanWhateverItsOwnerDoesMeanwhile(t *testing.T) {
 			break
 		}
 		last := slot.FSN(-1)
-		err = e.Each(slot.Wish{To: 1 << 40, Pending: true, Skipped: func(file, why string) { t.Errorf("%s: %s", file, why) }}, func(f *slot.Framed) error {
+		err = e.Each(slot.Wish{To: 1 << 61, Pending: true, Skipped: func(file, why string) { t.Errorf("%s: %s", file, why) }}, func(f *slot.Framed) error {
 			if len(f.Bytes) == commitBytes {
 				return nil // it was settled meanwhile, and its segment is hollow
 			}
