@@ -60,7 +60,7 @@ func dump(ctx context.Context, k *call, flags *dumpFlags, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	s, err := k.seen()
+	s, err := k.sight()
 	if err != nil {
 		return err
 	}

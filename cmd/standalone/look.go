@@ -9,8 +9,8 @@ import (
 	"github.com/questdb-sf/questdb_sf/internal/look"
 )
 
-// seen returns the store that read-only commands look at.
-func (k *call) seen() (look.Store, error) {
+// sight returns the store that read-only commands look at.
+func (k *call) sight() (look.Store, error) {
 	cfg, err := k.pool()
 	if err != nil {
 		return look.Store{}, err

@@ -43,7 +43,7 @@ func slots(ctx context.Context, k *call, watch time.Duration) error {
 	if len(k.args) > 0 || watch < 0 {
 		return misuse("slots takes no arguments, and no negative -watch")
 	}
-	s, err := k.seen()
+	s, err := k.sight()
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ not be looked at; 2 usage. The worst counts: 4, then 1, then 3.`,
 }
 
 func verify(ctx context.Context, k *call) error {
-	s, err := k.seen()
+	s, err := k.sight()
 	if err != nil {
 		return err
 	}

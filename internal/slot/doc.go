@@ -154,10 +154,14 @@
 //     or if it lacks a bit or the end of what was there and is wanted. Any other text
 //     is another destination.
 //
+// Examine finds the same by reading alone, beside an owner too: recovery with all that
+// it would change left out, on a filesystem on which nothing can be changed.
+//
 // Errors of the filesystem are never damage. Files of other clients are not healed:
 // OpenForeign fails with DamageError.
 //
-// The tests harm every byte of a small slot (sweep_test.go), stop a workload before
+// The tests harm every byte of a small slot (sweep_test.go; examine_test.go compares
+// what Examine finds with what Open then does), stop a workload before
 // every call to the filesystem and recover from what a power cut may leave there
 // (crash_test.go, wound_crash_test.go), fail every call (fault_test.go,
 // transient_test.go), and have wounds, evictions and settlements meet in any order
