@@ -43,6 +43,7 @@ func commands() []command {
 		doctorCommand(),
 		drainCommand(),
 		deadLetterCommand(),
+		rewindCommand(),
 		dropCommand(),
 		exportCommand(),
 		importCommand(),
