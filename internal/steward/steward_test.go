@@ -49,7 +49,7 @@ func frameOf(t testing.TB, id int) []byte {
 	r.Reset("t")
 	r.Long("id", int64(id))
 	r.Varchar("fill", strings.Repeat("x", 300))
-	r.At(int64(1700000000000000 + id))
+	r.At(1700000000000000 + int64(id))
 	b := qwp.NewBuilder(1 << 20)
 	if err := b.Add(&r); err != nil {
 		t.Fatal(err)
