@@ -248,6 +248,9 @@ func TestRejectedRowsAreKeptInTheLedgerOfTheirSlot(t *testing.T) {
 		}
 		p = srv.open(t, cfg)
 		b.take(p, 1)[0].Return()
+		for tries := 0; tries < 10_000 && p.Stats().Slots[0].Accepted == 0; tries++ {
+			time.Sleep(time.Millisecond) // the recovery was quicker, and is still opening it
+		}
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -69,14 +70,14 @@ func TestTheSizeOfRequestsStaysWithinItsBounds(t *testing.T) {
 func TestALargeFrameIsSplitForANarrowLink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		net, s := newPipeNet(t), newHandler()
-		var longest time.Duration
-		mute := false
+		var longest atomic.Int64
+		var mute atomic.Bool
 		s.write = func(w http.ResponseWriter, r *http.Request) {
 			body := s.seen("/write")
 			took := time.Duration(len(body[len(body)-1].body)) * time.Second / 8000
-			longest = max(longest, took)
+			longest.Store(max(longest.Load(), int64(took)))
 			time.Sleep(took)
-			if mute {
+			if mute.Load() {
 				<-r.Context().Done()
 				return
 			}
@@ -88,18 +89,18 @@ func TestALargeFrameIsSplitForANarrowLink(t *testing.T) {
 		l := newLink(t, cfg)
 		v := largeFrame(t, 8000)
 		sent := sendAll(t, l, v, 8000)
-		if longest > 12*time.Second || sent < 10 {
-			t.Errorf("%d requests, the longest took %s", sent, longest)
+		if most := time.Duration(longest.Load()); most > 12*time.Second || sent < 10 {
+			t.Errorf("%d requests, the longest took %s", sent, most)
 		}
 		before := len(s.seen("/write"))
-		mute = true
+		mute.Store(true)
 		c := connect(t, l)
 		addFrom(t, c, v, 0, 8000)
 		if _, err := c.Send(context.Background()); err == nil {
 			t.Fatal("an answer that never came")
 		}
 		lost := s.seen("/write")[before].body
-		mute = false
+		mute.Store(false)
 		if sendAll(t, l, v, 8000); !strings.HasPrefix(bodies(s, before+1), lost) {
 			t.Error("other lines were sent for those without an answer")
 		}
