@@ -32,7 +32,7 @@ func TestANarrowLinkThatBreaksEveryHalfMinuteDeliversSteadily(t *testing.T) {
 	srv := startQuestDB(ctx, t, questdb.Options{})
 	var both sync.WaitGroup
 	both.Go(func() { sail(ctx, t, srv, "at_least_once", 45_000, false) })
-	both.Go(func() { sail(ctx, t, srv, "exactly_once", 25_000, true) })
+	both.Go(func() { sail(ctx, t, srv, "exactly_once", 12_000, true) })
 	both.Wait()
 }
 
