@@ -202,8 +202,9 @@ func (l *lanes) liveIsNext(hand slot.FSN, inView, quiet bool) bool {
 	}
 	if !l.hasLive() {
 		l.sent = [2]int64{}
+		return false
 	}
-	return l.hasLive() && (l.sent[1] <= liveShare*l.sent[0] || !l.replay.may(time.Now()))
+	return l.sent[1] <= liveShare*l.sent[0] || !l.replay.may(time.Now())
 }
 
 // count notes the rows of a request.
@@ -227,7 +228,6 @@ func (l *lanes) frame(building, quiet bool) (slot.Entry, came, error) {
 }
 
 func (l *lanes) ofLive(building bool) (slot.Entry, came, error) {
-	published := l.store.Stats().Published
 	e, ok, err := l.live.Next()
 	switch {
 	case err != nil:
@@ -235,9 +235,7 @@ func (l *lanes) ofLive(building bool) (slot.Entry, came, error) {
 	case ok:
 		l.next.Store(int64(e.FSN) + 1)
 		return e, frameCame, nil
-	}
-	l.next.Store(int64(max(published+1, l.from)))
-	if building {
+	case building:
 		return e, laneEnds, nil
 	}
 	l.inLive = false
@@ -249,8 +247,10 @@ func (l *lanes) ofBack(building bool) (slot.Entry, came, error) {
 	if l.live != nil {
 		end = l.from
 	}
-	if hand := l.unread(); !l.group && hand < min(l.edge, end) && hand <= l.store.Stats().Published && !l.replay.may(time.Now()) {
-		return slot.Entry{}, notYet, nil
+	if !l.group && !l.replay.may(time.Now()) {
+		if hand := l.unread(); hand < min(l.edge, end) && hand <= l.store.Stats().Published {
+			return slot.Entry{}, notYet, nil
+		}
 	}
 	e, ok, err := l.back.NextBelow(end)
 	switch {

@@ -77,9 +77,14 @@ func (f *flight) heedOthers() {
 		f.leaving, f.yields = true, true
 	}
 	if f.yields && f.begun && f.mayWait() && !f.isOnItsWay(f.fsn) {
-		f.lanes.putBack(f.fsn) // the rest of a large frame has its turn later
-		f.parts, f.begun = nil, false
+		f.putBack() // the rest of a large frame has its turn later
 	}
+}
+
+// putBack has the rest of the frame in view sent later.
+func (f *flight) putBack() {
+	f.lanes.putBack(f.fsn)
+	f.parts, f.begun = nil, false
 }
 
 // wanted is ready when others want the connection and nothing is on its way.
@@ -200,8 +205,7 @@ func (f *flight) giveWay() (wait bool) {
 	case !f.mayWait():
 	case f.otherLane():
 		if !f.isOnItsWay(f.fsn) {
-			f.lanes.putBack(f.fsn)
-			f.parts, f.begun = nil, false
+			f.putBack()
 		}
 	case f.lanes.isOld(f.fsn):
 		return !f.s.cfg.Replay.may(time.Now())
