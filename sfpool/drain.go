@@ -97,7 +97,7 @@ func (p *Pool) fail(name string, why error) error {
 
 // livingOwner fails with an ownedError if a pool is open whose slot this is.
 func (p *Pool) livingOwner(name string) error {
-	base, index, ok := splitName(name)
+	base, index, ok := slot.SplitName(name)
 	if !ok || base == p.cfg.SenderID || imported(name, p.cfg.SenderID) {
 		return nil
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
 
@@ -31,7 +32,7 @@ func (e *InUseError) Error() string {
 // InUse returns an *InUseError if a pool is open that sees to a slot in a directory.
 // It changes nothing, and holds the lock of that pool for an instant.
 func InUse(fsys vfs.FS, dir, name string) error {
-	base, index, ok := splitName(name)
+	base, index, ok := slot.SplitName(name)
 	if !ok {
 		return nil
 	}

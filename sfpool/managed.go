@@ -3,32 +3,22 @@
 package sfpool
 
 import (
-	"strconv"
 	"strings"
+
+	"github.com/questdb-sf/questdb_sf/internal/slot"
 )
 
 // managed says whether a name is that of a slot of a pool: exactly
 // <base>-<index>, the index in [0, count) and written as numbers are.
 func managed(name, base string, count int) bool {
-	b, index, ok := splitName(name)
+	b, index, ok := slot.SplitName(name)
 	return ok && b == base && index < count
-}
-
-// splitName takes <base>-<index> apart; false if the index is not canonical.
-func splitName(name string) (base string, index int, ok bool) {
-	at := strings.LastIndexByte(name, '-')
-	if at < 0 {
-		return "", 0, false
-	}
-	base, digits := name[:at], name[at+1:]
-	index, err := strconv.Atoi(digits)
-	return base, index, err == nil && index >= 0 && strconv.Itoa(index) == digits
 }
 
 // imported says whether a slot was renamed out of the way of ours, or was made of
 // ours by Rewind: it is ours by name, so it is drained in any case.
 func imported(name, base string) bool {
-	b, _, ok := splitName(name)
+	b, _, ok := slot.SplitName(name)
 	return ok && (b == base+importedSuffix || b == base+rewindSuffix)
 }
 

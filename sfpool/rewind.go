@@ -80,7 +80,7 @@ func (p *Pool) Rewind(ctx context.Context, since time.Time) (RewindReport, error
 
 // rewound says whether a slot was made by Rewind.
 func rewound(name, base string) bool {
-	b, _, ok := splitName(name)
+	b, _, ok := slot.SplitName(name)
 	return ok && b == base+rewindSuffix
 }
 
@@ -194,24 +194,16 @@ func (r *rewinder) store(ctx context.Context) error {
 	if len(r.frames) == 0 {
 		return nil
 	}
-	var sizes []int
+	largest := 0
 	for _, f := range r.frames {
-		sizes = append(sizes, len(f.Bytes))
+		largest = max(largest, len(f.Bytes))
 	}
-	if err := r.slotFor(slices.Max(sizes)); err != nil {
+	if err := r.slotFor(largest); err != nil {
 		return err
 	}
-	tx, err := r.into.Reserve(ctx, sizes)
-	if err != nil {
+	if err := r.into.Put(ctx, r.frames...); err != nil {
 		return err
 	}
-	if err = tx.Append(r.frames...); err == nil {
-		err = tx.Sync()
-	}
-	if err != nil {
-		return errors.Join(err, tx.Rollback())
-	}
-	tx.Publish()
 	for _, f := range r.frames {
 		r.report.count(f)
 	}

@@ -4,13 +4,11 @@ package look
 
 import (
 	"bytes"
-	"errors"
-	"io"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
+	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
 
@@ -50,7 +48,7 @@ type flock struct {
 
 // of returns the holder of a lock by its file.
 func (h *holders) of(lock string) Holder {
-	left := pidIn(lock + ".pid")
+	left := slot.ReadPID(vfs.ReadOnly(vfs.OS), lock)
 	if !h.known {
 		return Holder{Held: left != 0 && isAlive(left), PID: left}
 	}
@@ -62,25 +60,6 @@ func (h *holders) of(lock string) Holder {
 		}
 	}
 	return Holder{Sure: true}
-}
-
-// pidIn reads the number of a process; 0 if there is none.
-func pidIn(name string) int {
-	f, err := vfs.ReadOnly(vfs.OS).OpenFile(name, os.O_RDONLY, 0)
-	if err != nil {
-		return 0
-	}
-	defer func() { _ = f.Close() }()
-	b := make([]byte, 32)
-	n, err := f.ReadAt(b, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return 0
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b[:n])))
-	if err != nil || pid < 0 {
-		return 0
-	}
-	return pid
 }
 
 // parseLocks reads the form of /proc/locks:

@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -115,21 +114,10 @@ func (s *Store) examine(name string, deep bool, h *holders) (*slot.Examination, 
 	return e, owner, err
 }
 
-// splitName takes <base>-<index> apart; false if the name is none of a slot.
-func splitName(name string) (base string, index int, ok bool) {
-	at := strings.LastIndexByte(name, '-')
-	if at < 0 {
-		return "", 0, false
-	}
-	base, digits := name[:at], name[at+1:]
-	index, err := strconv.Atoi(digits)
-	return base, index, err == nil && index >= 0 && strconv.Itoa(index) == digits
-}
-
 // kindOf says what a slot is by its name: own, imported or rewind of the agent that is
 // looked for, or a slot of another sender_id. owner is the sender_id that sees to it.
 func (s *Store) kindOf(name string) (kind, owner string) {
-	base, index, ok := splitName(name)
+	base, index, ok := slot.SplitName(name)
 	if !ok {
 		return KindOther, ""
 	}

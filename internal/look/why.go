@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+
+	"github.com/questdb-sf/questdb_sf/internal/slot"
 )
 
 // why says in a sentence why a slot with pending rows is not being drained, or who
@@ -50,7 +52,7 @@ func (s *Store) whyOrphan(pools map[string]Holder) string {
 // isOurs says whether a slot is or was one of the agent's by its name: its rows follow the
 // agent to other URLs.
 func (s *Store) isOurs(one *Slot) bool {
-	base, _, ok := splitName(one.Name)
+	base, _, ok := slot.SplitName(one.Name)
 	return one.Kind != KindOther || ok && base == s.SenderID
 }
 

@@ -46,7 +46,7 @@ func lockFile(fsys vfs.FS, name, slot string) (*dirLock, error) {
 		return &dirLock{f: f}, nil
 	}
 	if errors.Is(err, vfs.ErrLocked) {
-		return nil, &LockedError{Dir: slot, PID: readPID(fsys, name)}
+		return nil, &LockedError{Dir: slot, PID: ReadPID(fsys, name)}
 	}
 	return nil, err
 }
@@ -75,7 +75,7 @@ func LockToRead(fsys vfs.FS, dir string) (release func() error, err error) {
 	}
 	if err := f.Lock(); err != nil {
 		if errors.Is(err, vfs.ErrLocked) {
-			err = &LockedError{Dir: dir, PID: readPID(fsys, name)}
+			err = &LockedError{Dir: dir, PID: ReadPID(fsys, name)}
 		}
 		return nil, errors.Join(err, f.Close())
 	}
@@ -120,7 +120,9 @@ func writePIDOf(fsys vfs.FS, lock string) {
 	_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 }
 
-func readPID(fsys vfs.FS, lock string) int {
+// ReadPID returns the process that has written its number beside a lock file; 0 if there
+// is none to be read. It may be gone.
+func ReadPID(fsys vfs.FS, lock string) int {
 	b, err := readSmall(fsys, lock+pidSuffix, 64)
 	if err != nil {
 		return 0

@@ -16,12 +16,11 @@ import (
 // builder fills a slot that is not there yet, under a name that no pool takes for one:
 // it gets its own only when it is whole, so that nothing is stored in part.
 type builder struct {
-	fs    vfs.FS
-	dir   string // while it is built
-	slot  *slot.Slot
-	sizes []int
-	list  []slot.Frame
-	buf   []byte
+	fs   vfs.FS
+	dir  string // while it is built
+	slot *slot.Slot
+	list []slot.Frame
+	buf  []byte
 }
 
 const (
@@ -55,7 +54,7 @@ func (b *builder) add(ctx context.Context, f slot.Frame) error {
 	from := len(b.buf)
 	b.buf = append(b.buf, f.Bytes...)
 	f.Bytes = b.buf[from:] // still there should buf grow: it is not written to again
-	b.list, b.sizes = append(b.list, f), append(b.sizes, len(f.Bytes))
+	b.list = append(b.list, f)
 	return nil
 }
 
@@ -63,18 +62,10 @@ func (b *builder) store(ctx context.Context) error {
 	if len(b.list) == 0 {
 		return nil
 	}
-	tx, err := b.slot.Reserve(ctx, b.sizes)
-	if err != nil {
+	if err := b.slot.Put(ctx, b.list...); err != nil {
 		return err
 	}
-	if err = tx.Append(b.list...); err == nil {
-		err = tx.Sync()
-	}
-	if err != nil {
-		return errors.Join(err, tx.Rollback())
-	}
-	tx.Publish()
-	b.list, b.sizes, b.buf = b.list[:0], b.sizes[:0], b.buf[:0]
+	b.list, b.buf = b.list[:0], b.buf[:0]
 	return nil
 }
 

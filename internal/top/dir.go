@@ -6,9 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -125,22 +123,12 @@ func (d *Dir) shares(name string) bool {
 // owner returns the process that has the slot open, 0 for none. It goes by what the owner
 // wrote down: the lock cannot be asked without being taken.
 func (d *Dir) owner(name string) int {
-	f, err := d.FS.OpenFile(filepath.Join(d.Path, name, ".lock.pid"), os.O_RDONLY, 0)
-	if err != nil {
-		return 0
-	}
-	defer func() { _ = f.Close() }()
-	b := make([]byte, 32)
-	n, err := f.ReadAt(b, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return 0
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b[:n])))
+	pid := slot.ReadPID(d.FS, filepath.Join(d.Path, name, ".lock"))
 	alive := d.Alive
 	if alive == nil {
 		alive = isAlive
 	}
-	if err != nil || pid <= 0 || !alive(pid) {
+	if pid == 0 || !alive(pid) {
 		return 0
 	}
 	return pid
