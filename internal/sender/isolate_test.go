@@ -330,9 +330,9 @@ func TestWithoutRoomForLettersTheirFrameWaitsAndOthersGoOn(t *testing.T) {
 func TestFramesWithoutRowsAreNoProofThatTheServerTakesRows(t *testing.T) {
 	d := newDB(true)
 	isolated(t, d, sender.Config{}, func(t *testing.T, b *bed, letters *letterBox) {
-		refusing := true
+		var taking atomic.Bool
 		d.refuses = func() *link.Refusal {
-			if !refusing {
+			if taking.Load() {
 				return nil
 			}
 			return &link.Refusal{Host: "server", HTTPStatus: 400, Class: link.RowFault, Line: 1, Message: "invalid table name"}
@@ -343,7 +343,7 @@ func TestFramesWithoutRowsAreNoProofThatTheServerTakesRows(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		letters.has(t)
-		refusing = false
+		taking.Store(true)
 		time.Sleep(time.Hour)
 		letters.has(t)
 		if st := b.slot.Stats(); st.Acked != 20 || st.PendingFrames != 0 {
