@@ -26,9 +26,9 @@ type backlogAt struct {
 	bytes int64
 }
 
-// toEmpty is told what is pending now, and returns when nothing will be; 0 while it
-// does not shrink.
-func (e *ebb) toEmpty(now time.Time, bytes int64) time.Duration {
+// rate is told what is pending now, and returns by how many bytes a second that shrinks;
+// below 0 while it grows.
+func (e *ebb) rate(now time.Time, bytes int64) float64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if bytes == 0 {
@@ -44,9 +44,9 @@ func (e *ebb) toEmpty(now time.Time, bytes int64) time.Duration {
 			rate = float64(first.bytes-bytes) / now.Sub(first.at).Seconds()
 		}
 		if now.Sub(e.looks[n-1].at) < ebbStep {
-			return lasts(bytes, rate)
+			return rate
 		}
 	}
 	e.looks = append(e.looks, backlogAt{at: now, bytes: bytes})
-	return lasts(bytes, rate)
+	return rate
 }

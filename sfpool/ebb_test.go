@@ -13,7 +13,7 @@ func TestTheTimeToEmptyGoesByHowTheBacklogShrinks(t *testing.T) {
 	look := func(after time.Duration, bytes int64, want time.Duration) {
 		t.Helper()
 		now = now.Add(after)
-		if got := e.toEmpty(now, bytes); got.Round(time.Second) != want {
+		if got := lasts(bytes, e.rate(now, bytes)); got.Round(time.Second) != want {
 			t.Errorf("%s for %d, want %s", got, bytes, want)
 		}
 	}

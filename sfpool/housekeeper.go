@@ -58,6 +58,7 @@ func (p *Pool) tidy() {
 		{"audit of the ledgers", p.auditSlots},
 		{"look at quarantined files", p.capQuarantine},
 		{"account of dropped rows", func() { p.losses.tellDue(false) }},
+		{"notice for those who look", p.postNotice},
 	} {
 		if err := safely(chore.doing, func() error { chore.run(); return nil }); err != nil {
 			p.cfg.Logger.Error("housekeeping failed; it goes on", "error", err)
@@ -67,14 +68,15 @@ func (p *Pool) tidy() {
 
 // restless says whether there is anything to look after at the next tick.
 func (p *Pool) restless() bool {
-	connected := (p.cfg.MaxLifetime > 0 || p.cfg.MaxAge > 0 || p.letters != nil && p.feeder.isNew()) && slices.ContainsFunc(p.membersIn(live), func(m *member) bool {
+	lifetimes := p.cfg.MaxLifetime > 0 || p.cfg.MaxAge > 0 || p.letters != nil && p.feeder.isNew()
+	busy := !p.posted.at.IsZero() || slices.ContainsFunc(p.membersIn(live), func(m *member) bool {
 		v, err := m.look()
-		return err == nil && (v.conn.Connected || v.PendingFrames > 0)
+		return err == nil && (v.PendingFrames > 0 || v.conn.Connected && lifetimes)
 	})
 	p.mu.Lock()
 	defer p.unlock()
 	held := p.count(live) + p.count(building)
-	p.ticking = connected || p.count(leaked)+len(p.clinging) > 0 || held < p.cfg.MinSenders ||
+	p.ticking = busy || p.count(leaked)+len(p.clinging) > 0 || held < p.cfg.MinSenders ||
 		p.cfg.IdleTimeout > 0 && len(p.idle) > 0 && p.count(live) > p.cfg.MinSenders ||
 		p.backlog && !p.recovery.running || p.orphansDue() || p.setAsideDue || p.losses.untold()
 	return p.ticking

@@ -103,18 +103,16 @@ func (p *Pool) orphansDue() bool {
 	return o.look || o.written || o.anyway
 }
 
-// wrote notes that something was published: a pool that is idle does not look
-// for orphans, and the first look waits for the first write.
+// wrote notes that something was published: a pool that is idle does not keep house,
+// and the first look for orphans waits for the first write.
 func (p *Pool) wrote() {
 	if p.pace.begin() {
 		p.sayLasts()
 	}
 	p.mu.Lock()
 	defer p.unlock()
-	if !p.orphans.written {
-		p.orphans.written = true
-		p.nudge()
-	}
+	p.orphans.written = true
+	p.nudge() // rows that wait have to be spoken of
 }
 
 // tendOrphans looks for orphans when it is time to, and starts drainers.

@@ -45,6 +45,7 @@ type Pool struct {
 	acks         latency.Histogram
 	meter        *vfs.Metered    // below guard; nil in RAM mode
 	clock        clock           // the housekeeper's own
+	posted       posted          // likewise
 	retaining    retaining       // likewise
 	retention    *slot.Retention // nil in RAM mode
 	evicting     chan struct{}   // has room for who drops rows to make room
@@ -135,7 +136,7 @@ func newPool(cfg Config, with parts) *Pool {
 		closing: make(chan struct{}), lastCall: make(chan struct{}), wake: make(chan struct{}, 1), starve: make(chan struct{}, 1),
 		feeder: newFeeder(), shut: make(chan struct{}), changed: make(chan struct{}), places: make([]place, cfg.MaxSenders),
 		backlog: !cfg.inRAM(), setAsideDue: !cfg.inRAM(),
-		losses: losses{log: cfg.Logger}, clock: clock{now: cfg.Now}, retaining: retaining{clock: clock{now: cfg.Now}}, evicting: make(chan struct{}, 1),
+		losses: losses{log: cfg.Logger}, posted: posted{old: true}, clock: clock{now: cfg.Now}, retaining: retaining{clock: clock{now: cfg.Now}}, evicting: make(chan struct{}, 1),
 		orphans: orphanage{opened: time.Now(), known: map[string]*orphan{}, look: !cfg.inRAM()},
 	}
 	for i := range p.places {

@@ -4,6 +4,7 @@ package sfpool
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/deadletter"
@@ -46,9 +47,13 @@ type Stats struct {
 	// LedgerViolations counts ledgers that did not agree with their segments, and
 	// QuarantineRemoved quarantined files beyond QuarantineMaxBytes, since then too.
 	LedgerViolations, QuarantineRemoved int64
-	// Lasts is how long an outage MaxBytes bridge at the present rate of bytes, and
-	// TimeToFull how long what is left of them does; 0 while the rate is not known.
-	Lasts, TimeToFull time.Duration
+	// Lasts is how long an outage MaxBytes bridge at the present rate of bytes; 0 while
+	// that is not known.
+	Lasts time.Duration
+	// TimeToFull is how long what is left of MaxBytes lasts: in an outage at the present
+	// rate of bytes, else at the rate at which the backlog grows. 0 while it does not, or
+	// the rate is not known.
+	TimeToFull time.Duration
 	// TimeToEmpty is how long the backlog takes to go at the rate at which it has shrunk
 	// between calls of Stats in the last minute or, if they are rarer, since the one
 	// before; 0 while it does not shrink, or nothing is pending.
@@ -158,15 +163,24 @@ func (p *Pool) Stats() Stats {
 	for _, g := range p.glimpses() {
 		st.add(g)
 	}
-	rate := p.pace.rate(st.AppendedBytes)
-	st.TimeToEmpty = p.ebb.toEmpty(time.Now(), st.PendingBytes)
+	st.forecast(p.pace.rate(st.AppendedBytes), p.ebb.rate(time.Now(), st.PendingBytes))
 	st.Durability, st.AppendTimes, st.AckTimes = p.cfg.Durability, p.appends.Snapshot(), p.acks.Snapshot()
 	if p.meter != nil {
 		st.Written, st.WrittenDay = p.meter.Wear()
 		st.SyncTimes = p.meter.SyncTimes.Snapshot()
 	}
-	st.Lasts, st.TimeToFull = lasts(st.MaxBytes, rate), lasts(st.MaxBytes-st.StoreBytes, rate)
 	return st
+}
+
+// forecast tells where bytes that come at a rate, and a backlog that shrinks at another,
+// lead to.
+func (st *Stats) forecast(arrival, shrink float64) {
+	st.Lasts, st.TimeToEmpty = lasts(st.MaxBytes, arrival), lasts(st.PendingBytes, shrink)
+	growth := -shrink
+	if slices.ContainsFunc(st.Slots, func(s SlotStats) bool { return s.Pending > 0 && !s.OutageSince.IsZero() }) {
+		growth = arrival
+	}
+	st.TimeToFull = lasts(st.MaxBytes-st.StoreBytes, growth)
 }
 
 func (p *Pool) countStates(st *Stats) {
