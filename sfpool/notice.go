@@ -16,7 +16,7 @@ import (
 const (
 	// noticeAfter is how long a row waits before the pool speaks of it to those who look
 	// at the directory: batches that are on their way are no news.
-	noticeAfter = 20 * time.Second
+	noticeAfter = 10 * time.Second
 	// noticeEvery bounds how often the same is written, which wears flash.
 	noticeEvery = time.Minute
 )
@@ -67,7 +67,7 @@ func (p *Pool) notice() (n *notice.Notice, what string) {
 			continue
 		}
 		one, s := noticeOf(&g, v), g.stats(v)
-		waits = waits || one.Why() != "" || !s.OldestPending.IsZero() && now.Sub(s.OldestPending) >= noticeAfter
+		waits = waits || !s.OldestPending.IsZero() && now.Sub(s.OldestPending) >= noticeAfter
 		one.Stored = v.OldestPublished.Round(0).UTC()
 		n.Slots = append(n.Slots, one)
 		what += fmt.Sprintln(one.Name, one.Since, one.Held > 0)

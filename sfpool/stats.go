@@ -103,9 +103,9 @@ type Stats struct {
 	// server takes no rows now, because of something that has to be mended there.
 	Verdicts, TablesBarred int
 	// OldestPending is when the oldest pending row was stored, to a second or a
-	// small part of its age. For rows from before the pool was opened it is about the
-	// earliest time that such a row itself has, by the wall clock. Zero if nothing is
-	// pending.
+	// small part of its age. For rows from before the pool was opened it is about that:
+	// the earliest time that such a row itself has, or when its segment was made where
+	// that is later, by the wall clock. Zero if nothing is pending.
 	OldestPending time.Time
 	// Full is set while a slot found no room for its last batch.
 	Full bool

@@ -177,7 +177,7 @@ func (f *Foreign) Stats() Stats {
 	st.PendingBytes, st.Segments, st.SegmentBytes = f.pendingBytes, len(f.layout.chain), f.layout.bytes
 	st.Recovered = f.recovered
 	if g := f.find(f.watermark + 1); g != nil && st.PendingFrames > 0 {
-		st.OldestPendingTime, st.HasOldest = g.min, g.ok
+		st.OldestPendingTime, st.HasOldest = storedAbout(g.created, g.min, g.ok), true
 	}
 	return st
 }

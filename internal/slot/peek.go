@@ -30,8 +30,8 @@ type Peeker struct {
 // Peek is what a look has seen.
 type Peek struct {
 	// Stats has the ledger, what is pending, Published, Watermark, Segments, SegmentBytes
-	// and OldestPendingTime: the earliest time of the rows of the oldest pending frame, or
-	// when its segment was made if that is later. PendingBytes are those of pending frames.
+	// and OldestPendingTime, for which frames count one by one where they were read.
+	// PendingBytes are those of pending frames.
 	Stats
 	Known    bool  // .qsf-state was there; else all counts as pending
 	Partial  bool  // there is more, which the next look will read
@@ -290,11 +290,17 @@ func (one *Peek) pend(frames, rows, bytes int64) {
 
 // oldest notes when a pending frame was stored, about.
 func (one *Peek) oldest(h header, low int64, ok bool) {
-	at := h.created
-	if ok && low > at && low <= time.Now().UnixMicro() {
-		at = low
-	}
+	at := storedAbout(h.created, low, ok)
 	if !one.HasOldest || at < one.OldestPendingTime {
 		one.OldestPendingTime, one.HasOldest = at, true
 	}
+}
+
+// storedAbout is when a frame was stored, as far as its file tells: not before that was
+// made, and as a rule not long after the times of its rows. All in microseconds since 1970.
+func storedAbout(created, low int64, ok bool) int64 {
+	if ok && low > created && low <= time.Now().UnixMicro() {
+		return low
+	}
+	return created
 }

@@ -66,9 +66,12 @@ func TestRowsOfFramesOnDiskAreCountedAsMessages(t *testing.T) {
 	mustStore(t, s, slot.Frame{Bytes: unhex(t, message), Rows: 2})
 	do(t, s.Close())
 	remove(t, mem, ".qsf-state")
-	st := open(t, o).Stats()
-	if st.Pending != 2 || st.OldestPendingTime != 1700000000000000 {
-		t.Errorf("found %d rows from %d, want 2 from 1700000000000000", st.Pending, st.OldestPendingTime)
+	s = open(t, o)
+	if st := s.Stats(); st.Pending != 2 || st.OldestPendingTime != 1795364204056942 {
+		t.Errorf("found %d rows stored at %d, want 2 at 1795364204056942, when the segment was made", st.Pending, st.OldestPendingTime)
+	}
+	if g := s.Segments()[0]; g.MinTime != 1700000000000000 {
+		t.Errorf("their time is %d, want 1700000000000000", g.MinTime)
 	}
 }
 

@@ -43,7 +43,8 @@ type Stats struct {
 	Full bool
 	// OldestPendingTime is when the oldest pending frame was published, in
 	// microseconds since 1970, if HasOldest. Of a frame from before the slot was
-	// opened it is the earliest timestamp in its segment.
+	// opened it is about that: the earliest timestamp in its segment, or when that was
+	// made if the rows are older or of the future.
 	OldestPendingTime int64
 	HasOldest         bool
 	// OldestPublished is the same as the clock gave it, with its monotonic reading:
@@ -64,7 +65,7 @@ func (s *Slot) Stats() Stats {
 	st.MaxBytes, st.Full, st.Recovered = s.o.Budget.max, s.full, s.recovered
 	st.Incidents = s.incidents
 	if g := s.find(s.watermark + 1); g != nil {
-		st.OldestPendingTime, st.HasOldest = g.min, g.ok
+		st.OldestPendingTime, st.HasOldest = storedAbout(g.created, g.min, g.ok), true
 		if at, ok := s.arrivals.of(s.watermark + 1); ok {
 			st.OldestPendingTime, st.HasOldest, st.OldestPublished = at.UnixMicro(), true, at
 		}
