@@ -76,6 +76,9 @@
 // lock of a slot's name, while it is adopted or renamed; the flock of the slot
 // itself, until the last of its goroutines has ended.
 //
+// Beside the lock of the pool stands <sender_id>.pool.notice while rows wait: why they do,
+// for those who look at the directory. See internal/notice.
+//
 // # Goroutines
 //
 // One housekeeper; for each open slot its send loop, while connected a receiver,

@@ -19,14 +19,16 @@ func slotsCommand() command {
 		name: "slots", args: "[-watch DURATION]", store: true,
 		summary: "list the slots: what is pending, since when, and why",
 		about: `Lists every slot in sf_dir: whether it is in use and by which process, how many rows
-and bytes are pending, the earliest time of a row among them, which frames those are,
+and bytes are pending, for how long the oldest of them is stored, which frames those are,
 dead letters, wounds, and what is kept of acked segments; and below, why a slot with
-pending rows is not being drained, or who drains it. With -config it knows which slots
-are those of the agent, and where that sends. With -watch it looks twice and tells how
-fast slots are drained, and when they will be empty.
+pending rows is not being drained, or who drains it: what a running agent says of that,
+and when its store will be empty, or full. With -config it knows which slots are those of
+the agent, and where that sends. With -watch it looks twice and tells how fast slots are
+drained.
 
 It takes no lock and changes nothing: the agent may be running. Rows are read from the
-files; rows of the last second or so of a running agent may be missing.`,
+files; rows of the last second or so of a running agent may be missing. What an agent says
+of rows that wait is at most a minute old.`,
 		examples: []string{
 			"questdb_sf slots -config /etc/telegraf/telegraf.conf",
 			"questdb_sf slots -sf-dir /var/lib/telegraf/questdb_sf -watch 2s",
@@ -138,7 +140,7 @@ func totalText(r *look.Report) string {
 	t := &r.Total
 	text := fmt.Sprintf("total: %d rows in %d frames pending, %s; segment files %s", t.Rows, t.Frames, bytesText(t.Bytes), bytesText(t.FileBytes))
 	if t.Oldest != nil {
-		text += fmt.Sprintf("; the oldest row is from %s, %s ago", t.Oldest.Format(time.RFC3339), ageText(t.Age))
+		text += fmt.Sprintf("; the oldest was stored at %s, %s ago", t.Oldest.Format(time.RFC3339), ageText(t.Age))
 	}
 	if t.Retained > 0 {
 		text += fmt.Sprintf("; %s kept for rewind", bytesText(t.Retained))
@@ -148,6 +150,12 @@ func totalText(r *look.Report) string {
 	}
 	if t.ToEmpty > 0 {
 		text += fmt.Sprintf("; empty in %s at this rate", ageText(t.ToEmpty))
+	}
+	switch {
+	case t.Full:
+		text += "; the store is full"
+	case t.ToFull > 0:
+		text += fmt.Sprintf("; the store is full in %s at this rate", ageText(t.ToFull))
 	}
 	return text
 }

@@ -9,8 +9,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/look"
+	"github.com/questdb-sf/questdb_sf/internal/notice"
+	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
 
 const quick = "close_flush_timeout = \"1ms\"\nsender_pool_max = 1"
@@ -43,7 +46,7 @@ func TestSlotsTellWhatIsPendingAndWhy(t *testing.T) {
 	s := newShop(t, nowhere, quick)
 	s.take(some(0, 500))
 	code, text, stderr := s.ask("slots")
-	for _, says := range []string{"default-0  free", "500", "total: 500 rows", "no agent runs in this directory: start it", "2023-11-14T22:13:20Z"} {
+	for _, says := range []string{"default-0  free", "500", "total: 500 rows", "no agent runs in this directory: start it", "the oldest was stored at 20"} {
 		if code != exitOK || !strings.Contains(text, says) {
 			t.Errorf("exit %d, %q does not say %q, %q", code, text, says, stderr)
 		}
@@ -51,7 +54,8 @@ func TestSlotsTellWhatIsPendingAndWhy(t *testing.T) {
 	r := s.report()
 	one := r.Slots[0]
 	if r.Total.Rows != 500 || one.FirstPending != 0 || one.Published < 0 || one.Watermark != -1 || one.Ledger.Accepted != 500 ||
-		one.Kind != look.KindOwn || one.Bytes == 0 || one.Wounds != 0 || !strings.Contains(one.Target, "127.0.0.1:1") {
+		one.Kind != look.KindOwn || one.Age < 0 || one.Age > 3600 || // though the rows are of 2023
+		one.Bytes == 0 || one.Wounds != 0 || !strings.Contains(one.Target, "127.0.0.1:1") {
 		t.Errorf("%+v", r)
 	}
 }
@@ -72,11 +76,36 @@ func TestALiveSlotIsInUseByItsProcess(t *testing.T) {
 	if !strings.Contains(text, fmt.Sprintf("in use, pid %d", os.Getpid())) || !strings.Contains(text, "has it") || !strings.Contains(text, "ROWS/S") {
 		t.Errorf("%s", text)
 	}
+	s.says(&notice.Notice{
+		At: time.Now().Add(-time.Hour), PID: os.Getpid(), Full: true,
+		Slots: []notice.Slot{{Name: "default-0", Since: time.Now(), Error: "connect to 127.0.0.1:1: refused"}},
+	})
+	_, text, _ = s.ask("slots")
+	for _, says := range []string{fmt.Sprintf("pid %d, said 1h0m0s ago", os.Getpid()), "waiting for the server since 20", "127.0.0.1:1: refused", "the store is full"} {
+		if !strings.Contains(text, says) {
+			t.Errorf("%s does not say %q", text, says)
+		}
+	}
+	s.says(&notice.Notice{At: time.Now(), ToFull: 7200, ToEmpty: 60, Slots: []notice.Slot{{Name: "default-0", Stored: time.Now().Add(time.Minute)}}})
+	_, text, _ = s.ask("slots")
+	for _, says := range []string{"is sending it", "full in 2h0m0s at this rate", "empty in 1m0s at this rate", "in the future"} {
+		if !strings.Contains(text, says) {
+			t.Errorf("%s does not say %q", text, says)
+		}
+	}
 	if code, text, stderr := ask("verify", "-config", s.conf); code != exitOK {
 		t.Errorf("exit %d, %q, %q", code, text, stderr)
 	}
 	if code, text, _ := ask("dump", "-config", s.conf); code != exitOK || strings.Count(text, "\n") != 2000 {
 		t.Errorf("exit %d, %d lines", code, strings.Count(text, "\n"))
+	}
+}
+
+// says puts a notice there as a pool does.
+func (s *shop) says(n *notice.Notice) {
+	s.Helper()
+	if err := notice.Write(vfs.OS, notice.Path(s.dir, "default"), n); err != nil {
+		s.Fatal(err)
 	}
 }
 

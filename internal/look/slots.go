@@ -39,7 +39,8 @@ type Slot struct {
 	Rows         int64 `json:"pending_rows"`
 	Bytes        int64 `json:"pending_bytes"`
 	FileBytes    int64 `json:"segment_file_bytes"`
-	// Oldest is the earliest time of a row in the segment of the first pending frame.
+	// Oldest is when the first pending frame was stored: exactly where its owner says so,
+	// else about that by its file and its rows.
 	Oldest *time.Time `json:"oldest,omitempty"`
 	Age    float64    `json:"oldest_age_seconds,omitempty"`
 	Ledger Ledger     `json:"ledger"`
@@ -100,10 +101,14 @@ type Total struct {
 	Wounds    int        `json:"wounds"`
 	Retained  int64      `json:"retained_bytes"`
 	// Final letters stand in files for good, Refused may still be delivered.
-	Final       int64   `json:"dead_letters_final"`
-	Refused     int64   `json:"dead_letters_refused"`
-	LetterBytes int64   `json:"dead_letter_bytes"`
-	ToEmpty     float64 `json:"seconds_to_empty,omitempty"`
+	Final       int64 `json:"dead_letters_final"`
+	Refused     int64 `json:"dead_letters_refused"`
+	LetterBytes int64 `json:"dead_letter_bytes"`
+	// ToEmpty and ToFull are by two looks, or what open pools say; 0 is not in sight, or
+	// unknown. Full says that one of them had no room for its last batch.
+	ToEmpty float64 `json:"seconds_to_empty,omitempty"`
+	ToFull  float64 `json:"seconds_to_full,omitempty"`
+	Full    bool    `json:"full,omitempty"`
 }
 
 // Slots looks at every slot. With a pause it does so twice, to tell how fast they are
@@ -134,6 +139,7 @@ func (s *Store) report() (*Report, error) {
 	}
 	h := readHolders()
 	pools := s.pools(h)
+	said := s.notices(pools)
 	r := &Report{Dir: s.Dir, Slots: []Slot{}, Pools: []string{}}
 	for id := range pools {
 		r.Pools = append(r.Pools, id)
@@ -144,11 +150,13 @@ func (s *Store) report() (*Report, error) {
 		if one == nil {
 			continue // its owner has taken it away
 		}
+		said.storedAt(one, s.Now())
 		if one.Rows > 0 || one.Frames > 0 {
-			one.Why = s.why(one, pools)
+			one.Why = s.why(one, pools, said)
 		}
 		r.add(one)
 	}
+	said.forecast(&r.Total)
 	return r, s.letters(r)
 }
 

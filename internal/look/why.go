@@ -6,20 +6,22 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
+	"github.com/questdb-sf/questdb_sf/internal/notice"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 )
 
 // why says in a sentence why a slot with pending rows is not being drained, or who
 // drains it, and what to do.
-func (s *Store) why(one *Slot, pools map[string]Holder) string {
+func (s *Store) why(one *Slot, pools map[string]Holder, said notices) string {
 	_, owner := s.kindOf(one.Name)
 	pool, open := pools[owner]
 	switch {
 	case one.State == Failed:
 		return fmt.Sprintf("it is marked as damaged by .failed (%s): nobody tries until that file is removed", one.Why)
 	case one.Owner.Held:
-		return fmt.Sprintf("its owner, %s, has it: if it does not shrink, the log of that process says why", one.Owner)
+		return s.whyOwned(one, said.on(one.Name, one.Owner))
 	case s.belongsElsewhere(one):
 		return fmt.Sprintf("its rows belong to %s, and this agent sends to %s: run an agent with that destination, or adopt the slot",
 			one.Target, oneLine(s.Target))
@@ -35,6 +37,30 @@ func (s *Store) why(one *Slot, pools map[string]Holder) string {
 		return s.whyOrphan(pools)
 	}
 	return fmt.Sprintf("no agent with sender_id %s runs: start it", owner)
+}
+
+// staleNotice is after how long a notice is not the present state any more: its pool writes
+// it once a minute.
+const staleNotice = 3 * time.Minute
+
+// whyOwned is what the owner of a slot says itself in its notice n; nil without one. Of an
+// orphan that it drains it says nothing, but of its server.
+func (s *Store) whyOwned(one *Slot, n *notice.Notice) string {
+	about := n.Of(one.Name)
+	if about == nil {
+		about = n.Longest()
+	}
+	if about == nil {
+		return fmt.Sprintf("its owner, %s, has it, and has told of nothing in the way yet: if it does not shrink, look again in a minute", one.Owner)
+	}
+	said := about.Why()
+	if said == "" {
+		return fmt.Sprintf("its owner, %s, is sending it", one.Owner)
+	}
+	if old := s.Now().Sub(n.At); old > staleNotice {
+		return fmt.Sprintf("its owner, %s, said %s ago, and nothing since: %s", one.Owner, old.Round(time.Second), said)
+	}
+	return fmt.Sprintf("its owner, %s, says: %s", one.Owner, said)
 }
 
 // isOrphan says whether nobody is called so that the agent would open it as its own.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/questdb-sf/questdb_sf/internal/notice"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
@@ -42,6 +43,7 @@ func (d *Dir) Read(ctx context.Context) (Reading, error) {
 		return Reading{}, fmt.Errorf("read the store: %w; see sf_dir", err)
 	}
 	r := Reading{Name: d.Path, Slots: []Slot{}, Agents: []int{}}
+	said := notice.Read(d.FS, notice.Path(d.Path, d.SenderID))
 	before := d.peekers
 	d.peekers = map[string]*slot.Peeker{}
 	for _, e := range entries {
@@ -61,10 +63,33 @@ func (d *Dir) Read(ctx context.Context) (Reading, error) {
 			d.slot(&r, name, p)
 		}
 	}
+	r.take(said)
 	d.space(&r)
 	r.At = d.Now()
 	return r, nil
 }
+
+// take adds what the agent says, as long as it lives.
+func (r *Reading) take(said *notice.Notice) {
+	if said == nil || !slices.Contains(r.Agents, said.PID) {
+		return
+	}
+	if why := said.Longest().Why(); why != "" {
+		r.Trouble = append(r.Trouble, why)
+	}
+	if said.Full {
+		r.Trouble = append(r.Trouble, "the store is full")
+	}
+	r.ToFull, r.ToEmpty = seconds(said.ToFull), seconds(said.ToEmpty)
+	for i := range r.Slots {
+		s := &r.Slots[i]
+		if one := said.Of(s.Name); one != nil && one.Stored.After(s.Oldest) && s.Pending > 0 {
+			s.Oldest = one.Stored
+		}
+	}
+}
+
+func seconds(n float64) time.Duration { return lasts(max(n, 0), 1) }
 
 func (d *Dir) slot(r *Reading, name string, p *slot.Peeker) {
 	one, err := p.Peek()

@@ -3,6 +3,7 @@
 package top
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -113,6 +114,7 @@ func (h *History) forecast(f *Figures) {
 	if r.FreeBytes != nil {
 		room = min(room, *r.FreeBytes+max(0, r.StoreBytes-f.Bytes)) // what is reserved is there
 	}
+	f.ToEmpty, f.ToFull = cmp.Or(f.ToEmpty, r.ToEmpty), r.ToFull
 	if f.Growth > 0 && room != math.MaxInt64 {
 		f.ToFull = max(lasts(float64(max(0, room)), f.Growth), time.Second)
 	}

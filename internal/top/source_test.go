@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/questdb-sf/questdb_sf/internal/notice"
 	"github.com/questdb-sf/questdb_sf/internal/top"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 	"github.com/questdb-sf/questdb_sf/sfpool"
@@ -110,6 +111,18 @@ func TestAStoreIsReadBesideItsAgentAndLeftAsItIs(t *testing.T) {
 	if at := r.Slots[0].Oldest; time.Since(at) > time.Minute || at.After(time.Now()) {
 		t.Errorf("oldest %s", at)
 	}
+	said := notice.Notice{PID: os.Getpid(), Full: true, ToFull: 60, ToEmpty: 1e300, Slots: []notice.Slot{
+		{Name: "default-0", Stored: time.Now().Add(time.Second), Since: time.Now(), Error: "refused"},
+	}}
+	if err := notice.Write(vfs.OS, notice.Path(dir, "default"), &said); err != nil {
+		t.Fatal(err)
+	}
+	var h top.History
+	r = read(t, d)
+	if f := h.Add(r); !strings.Contains(f.Explanation, "waiting for the server") || !strings.Contains(f.Explanation, "refused; the store is full") ||
+		f.ToFull != time.Minute || f.ToEmpty != 0 || !r.Slots[0].Oldest.Equal(said.Slots[0].Stored) {
+		t.Errorf("%+v\n%+v", f, r)
+	}
 	add(t, p, 200)
 	if r = read(t, d); r.Slots[0].Pending != 500 || r.Slots[0].Accepted != 500 {
 		t.Errorf("%+v", r.Slots)
@@ -119,7 +132,7 @@ func TestAStoreIsReadBesideItsAgentAndLeftAsItIs(t *testing.T) {
 	}
 	d.Alive = func(int) bool { return false }
 	before = digest(t, dir)
-	if r = read(t, d); len(r.Agents) != 0 || r.Slots[0].Pending != 500 || r.Slots[0].State != "waiting" {
+	if r = read(t, d); len(r.Agents) != 0 || len(r.Trouble) != 0 || r.Slots[0].Pending != 500 || r.Slots[0].State != "waiting" {
 		t.Errorf("without an agent %+v", r)
 	}
 	if digest(t, dir) != before {

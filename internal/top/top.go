@@ -36,6 +36,10 @@ type Reading struct {
 	Agents []int `json:"agents"`
 	// Remote says that the agent itself was asked.
 	Remote bool `json:"remote"`
+	// ToFull is in what time the agent expects the store to be full, ToEmpty to be empty; 0
+	// is not in sight, or unknown.
+	ToFull  time.Duration `json:"agent_to_full_ns,omitempty"`
+	ToEmpty time.Duration `json:"agent_to_empty_ns,omitempty"`
 	// Trouble is what the agent says of itself, or what could not be read.
 	Trouble []string `json:"trouble,omitempty"`
 	// Partial says that not all is counted yet.
