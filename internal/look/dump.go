@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/deadletter"
+	"github.com/questdb-sf/questdb_sf/internal/holder"
 	"github.com/questdb-sf/questdb_sf/internal/qwp"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 )
@@ -50,7 +51,7 @@ func (s Store) Dump(ctx context.Context, w io.Writer, d Dump) (*Dumped, error) {
 	if r.To < 0 {
 		r.To = math.MaxInt64 / 4
 	}
-	h := readHolders()
+	h := holder.Read()
 	for _, name := range names {
 		if err := r.slot(&s, name, h); err != nil {
 			_ = r.w.Flush() // what was read before
@@ -72,7 +73,7 @@ type dumper struct {
 	name string // of the slot
 }
 
-func (d *dumper) slot(s *Store, name string, h *holders) error {
+func (d *dumper) slot(s *Store, name string, h *holder.Locks) error {
 	d.name = name
 	e, _, err := s.examine(name, false, h)
 	if err != nil {

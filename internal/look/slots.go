@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/deadletter"
+	"github.com/questdb-sf/questdb_sf/internal/holder"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 )
 
@@ -29,8 +30,8 @@ type Slot struct {
 	Kind  string `json:"kind"` // own, imported, rewind, other
 	State string `json:"state"`
 	// Foreign says by what another client's format was known.
-	Foreign string `json:"foreign,omitempty"`
-	Owner   Holder `json:"owner"`
+	Foreign string        `json:"foreign,omitempty"`
+	Owner   holder.Holder `json:"owner"`
 	// FirstPending is -1 if nothing is pending, Published -1 before the first frame.
 	FirstPending int64 `json:"first_pending_fsn"`
 	Watermark    int64 `json:"watermark_fsn"`
@@ -137,7 +138,7 @@ func (s *Store) report() (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := readHolders()
+	h := holder.Read()
 	pools := s.pools(h)
 	said := s.notices(pools)
 	r := &Report{Dir: s.Dir, Slots: []Slot{}, Pools: []string{}}
@@ -161,7 +162,7 @@ func (s *Store) report() (*Report, error) {
 }
 
 // slot looks at one slot; nil if it is gone.
-func (s *Store) slot(name string, h *holders) *Slot {
+func (s *Store) slot(name string, h *holder.Locks) *Slot {
 	one := &Slot{Name: name, FirstPending: -1, Watermark: -1, Published: -1}
 	one.Kind, _ = s.kindOf(name)
 	e, owner, err := s.examine(name, false, h)

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/connstr"
+	"github.com/questdb-sf/questdb_sf/internal/holder"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
@@ -99,15 +100,15 @@ func (s *Store) named(wanted []string) ([]string, error) {
 }
 
 // examine looks at a slot, and says who has it.
-func (s *Store) examine(name string, deep bool, h *holders) (*slot.Examination, Holder, error) {
+func (s *Store) examine(name string, deep bool, h *holder.Locks) (*slot.Examination, holder.Holder, error) {
 	lock := filepath.Join(s.path(name), ".lock")
-	owner := h.of(lock)
+	owner := h.Of(lock)
 	o := slot.ExamineOptions{FS: s.FS, Dir: s.path(name), Target: s.Target, Deep: deep, Alone: owner.Sure && !owner.Held}
 	e, err := slot.Examine(o)
 	if !o.Alone || err == nil && len(e.Findings) == 0 {
 		return e, owner, err
 	}
-	if owner = readHolders().of(lock); owner.Held { // somebody has begun to work in it
+	if owner = holder.Read().Of(lock); owner.Held { // somebody has begun to work in it
 		o.Alone = false
 		e, err = slot.Examine(o)
 	}

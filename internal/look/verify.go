@@ -9,6 +9,7 @@ import (
 	"io/fs"
 
 	"github.com/questdb-sf/questdb_sf/internal/deadletter"
+	"github.com/questdb-sf/questdb_sf/internal/holder"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 )
 
@@ -25,10 +26,10 @@ type Verdict struct {
 
 // SlotHealth is what Verify finds in a slot.
 type SlotHealth struct {
-	Name    string     `json:"slot"`
-	Grade   slot.Grade `json:"grade"`
-	Foreign string     `json:"foreign,omitempty"`
-	Owner   Holder     `json:"owner"`
+	Name    string        `json:"slot"`
+	Grade   slot.Grade    `json:"grade"`
+	Foreign string        `json:"foreign,omitempty"`
+	Owner   holder.Holder `json:"owner"`
 	// Frames and Bytes were checked.
 	Frames int64 `json:"frames"`
 	Bytes  int64 `json:"bytes"`
@@ -63,7 +64,7 @@ func (s Store) Verify(ctx context.Context, only []string) (*Verdict, error) {
 		return nil, err
 	}
 	v := &Verdict{Dir: s.Dir, Grade: slot.Clean, Slots: []SlotHealth{}, Letters: []LetterHealth{}}
-	h := readHolders()
+	h := holder.Read()
 	for _, name := range names {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -95,7 +96,7 @@ func (v *Verdict) count(g slot.Grade, failure string) {
 
 // health looks at a slot twice: at all of its bytes, and at what an open would make of
 // it; nil if it is gone.
-func (s *Store) health(name string, h *holders) *SlotHealth {
+func (s *Store) health(name string, h *holder.Locks) *SlotHealth {
 	one := &SlotHealth{Name: name, Grade: slot.Clean, Findings: []slot.Finding{}}
 	e, owner, err := s.examine(name, true, h)
 	one.Owner = owner
@@ -117,7 +118,7 @@ func (s *Store) health(name string, h *holders) *SlotHealth {
 }
 
 // letterHealth looks at a file of dead letters; nil if it is gone.
-func (s *Store) letterHealth(f letterFile, h *holders) *LetterHealth {
+func (s *Store) letterHealth(f letterFile, h *holder.Locks) *LetterHealth {
 	one := &LetterHealth{File: f.name, Grade: slot.Clean, Findings: []slot.Finding{}}
 	v, err := deadletter.Look(s.FS, s.path(f.name), f.sealed)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -129,7 +130,7 @@ func (s *Store) letterHealth(f letterFile, h *holders) *LetterHealth {
 	}
 	one.Letters, one.Bytes, one.Stray = v.Letters, v.Bytes, v.Stray
 	id, _, _, _ := deadletter.Named(f.name)
-	if v.Torn > 0 && !h.of(s.poolLock(id)).Held { // else it is being written
+	if v.Torn > 0 && !h.Of(holder.PoolLock(s.Dir, id)).Held { // else it is being written
 		one.add(slot.Torn, v.Bytes-v.Torn, fmt.Sprintf("%d bytes at the end were not written to their end, and are cut", v.Torn))
 	}
 	if v.Damaged > 0 {

@@ -8,13 +8,14 @@ import (
 	"slices"
 	"time"
 
+	"github.com/questdb-sf/questdb_sf/internal/holder"
 	"github.com/questdb-sf/questdb_sf/internal/notice"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 )
 
 // why says in a sentence why a slot with pending rows is not being drained, or who
 // drains it, and what to do.
-func (s *Store) why(one *Slot, pools map[string]Holder, said notices) string {
+func (s *Store) why(one *Slot, pools map[string]holder.Holder, said notices) string {
 	_, owner := s.kindOf(one.Name)
 	pool, open := pools[owner]
 	switch {
@@ -66,7 +67,7 @@ func (s *Store) whyOwned(one *Slot, n *notice.Notice) string {
 // isOrphan says whether nobody is called so that the agent would open it as its own.
 func (s *Store) isOrphan(one *Slot) bool { return one.Kind == KindOther }
 
-func (s *Store) whyOrphan(pools map[string]Holder) string {
+func (s *Store) whyOrphan(pools map[string]holder.Holder) string {
 	if s.SenderID != "" && !s.DrainOrphans {
 		return "drain_orphans is off in this configuration: nobody sees to slots of others"
 	}

@@ -9,10 +9,10 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/questdb-sf/questdb_sf/internal/holder"
 	"github.com/questdb-sf/questdb_sf/internal/notice"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
@@ -29,11 +29,9 @@ type Dir struct {
 	Cap  func() (int64, error)
 	Keep func(total int64) int64
 	// Now is the clock.
-	Now func() time.Time
-	// Alive says whether there is a process. Default: the system is asked.
-	Alive func(pid int) bool
-
+	Now     func() time.Time
 	peekers map[string]*slot.Peeker
+	locks   *holder.Locks // of this look
 }
 
 // Read looks at all slots. A slot that cannot be read is told as trouble.
@@ -43,7 +41,7 @@ func (d *Dir) Read(ctx context.Context) (Reading, error) {
 		return Reading{}, fmt.Errorf("read the store: %w; see sf_dir", err)
 	}
 	r := Reading{Name: d.Path, Slots: []Slot{}, Agents: []int{}}
-	said := notice.Read(d.FS, notice.Path(d.Path, d.SenderID))
+	d.locks = holder.Read()
 	before := d.peekers
 	d.peekers = map[string]*slot.Peeker{}
 	for _, e := range entries {
@@ -63,15 +61,17 @@ func (d *Dir) Read(ctx context.Context) (Reading, error) {
 			d.slot(&r, name, p)
 		}
 	}
-	r.take(said)
+	if d.locks.Of(holder.PoolLock(d.Path, d.SenderID)).Held {
+		r.take(notice.Read(d.FS, notice.Path(d.Path, d.SenderID)))
+	}
 	d.space(&r)
 	r.At = d.Now()
 	return r, nil
 }
 
-// take adds what the agent says, as long as it lives.
+// take adds what the agent says; nil is nothing.
 func (r *Reading) take(said *notice.Notice) {
-	if said == nil || !slices.Contains(r.Agents, said.PID) {
+	if said == nil {
 		return
 	}
 	if why := said.Longest().Why(); why != "" {
@@ -100,8 +100,8 @@ func (d *Dir) slot(r *Reading, name string, p *slot.Peeker) {
 		r.Trouble = append(r.Trouble, fmt.Sprintf("slot %s cannot be read: %v", name, err))
 		return
 	}
-	pid := d.owner(name)
-	if !one.Known && one.Segments == 0 && pid == 0 {
+	owner := d.locks.Of(filepath.Join(d.Path, name, ".lock"))
+	if !one.Known && one.Segments == 0 && !owner.Held {
 		return // no slot
 	}
 	s := Slot{
@@ -111,10 +111,10 @@ func (d *Dir) slot(r *Reading, name string, p *slot.Peeker) {
 	if one.HasOldest {
 		s.Oldest = time.UnixMicro(one.OldestPendingTime)
 	}
-	if pid != 0 && !slices.Contains(r.Agents, pid) {
-		r.Agents = append(r.Agents, pid)
+	if owner.Held && !slices.Contains(r.Agents, owner.PID) {
+		r.Agents = append(r.Agents, owner.PID)
 	}
-	s.State = d.state(name, pid, &one)
+	s.State = d.state(name, owner.Held, &one)
 	if d.shares(name) {
 		r.StoreBytes += one.SegmentBytes
 	}
@@ -123,10 +123,10 @@ func (d *Dir) slot(r *Reading, name string, p *slot.Peeker) {
 }
 
 // state tells whose the slot is.
-func (d *Dir) state(name string, pid int, one *slot.Peek) string {
+func (d *Dir) state(name string, held bool, one *slot.Peek) string {
 	_, failed, _ := slot.Failed(d.FS, filepath.Join(d.Path, name))
 	switch {
-	case pid != 0:
+	case held:
 		return "in use"
 	case failed:
 		return "failed"
@@ -140,23 +140,8 @@ func (d *Dir) state(name string, pid int, one *slot.Peek) string {
 
 // shares says whether a slot is one of those that the cap is for.
 func (d *Dir) shares(name string) bool {
-	number, ok := strings.CutPrefix(name, d.SenderID+"-")
-	_, err := strconv.Atoi(number)
-	return ok && err == nil
-}
-
-// owner returns the process that has the slot open, 0 for none. It goes by what the owner
-// wrote down: the lock cannot be asked without being taken.
-func (d *Dir) owner(name string) int {
-	pid := slot.ReadPID(d.FS, filepath.Join(d.Path, name, ".lock"))
-	alive := d.Alive
-	if alive == nil {
-		alive = isAlive
-	}
-	if pid == 0 || !alive(pid) {
-		return 0
-	}
-	return pid
+	base, _, ok := slot.SplitName(name)
+	return ok && base == d.SenderID
 }
 
 func (d *Dir) space(r *Reading) {

@@ -94,9 +94,11 @@ func (c *canvas) head(r *Reading) {
 	default:
 		pids := make([]string, len(r.Agents))
 		for i, pid := range r.Agents {
-			pids[i] = strconv.Itoa(pid)
+			if pids[i] = "pid " + strconv.Itoa(pid); pid == 0 {
+				pids[i] = "another process"
+			}
 		}
-		c.add(plain, "agent: pid "+strings.Join(pids, ", "))
+		c.add(plain, "agent: "+strings.Join(pids, ", "))
 	}
 	c.add()
 }

@@ -130,7 +130,6 @@ func TestAStoreIsReadBesideItsAgentAndLeftAsItIs(t *testing.T) {
 	if err := p.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	d.Alive = func(int) bool { return false }
 	before = digest(t, dir)
 	if r = read(t, d); len(r.Agents) != 0 || len(r.Trouble) != 0 || r.Slots[0].Pending != 500 || r.Slots[0].State != "waiting" {
 		t.Errorf("without an agent %+v", r)

@@ -32,7 +32,7 @@ type Reading struct {
 	FreeBytes *int64 `json:"free_bytes,omitempty"`
 	// LetterBytes are the files of dead letters.
 	LetterBytes int64 `json:"dead_letter_bytes"`
-	// Agents are the processes that have slots open, as far as can be seen.
+	// Agents are the processes that have slots open; 0 is one whose number cannot be seen.
 	Agents []int `json:"agents"`
 	// Remote says that the agent itself was asked.
 	Remote bool `json:"remote"`

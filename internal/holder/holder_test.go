@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-package look
+package holder
 
 import (
 	"fmt"
@@ -23,7 +23,7 @@ func TestTheListOfLocksIsRead(t *testing.T) {
 
 func TestAHeldLockIsSeenWithoutTakingIt(t *testing.T) {
 	lock := filepath.Join(t.TempDir(), ".lock")
-	if h := readHolders().of(lock); h.Held {
+	if h := Read().Of(lock); h.Held {
 		t.Errorf("one that is not there is held by %s", h)
 	}
 	f, err := vfs.OS.OpenFile(lock, os.O_RDWR|os.O_CREATE, 0o600)
@@ -34,13 +34,13 @@ func TestAHeldLockIsSeenWithoutTakingIt(t *testing.T) {
 	if err := os.WriteFile(lock+".pid", []byte(fmt.Sprintln(os.Getpid())), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if h := readHolders().of(lock); runtime.GOOS == "linux" && h.Held {
+	if h := Read().Of(lock); runtime.GOOS == "linux" && h.Held {
 		t.Errorf("one that nobody took is held by %s", h)
 	}
 	if err := f.Lock(); err != nil {
 		t.Fatal(err)
 	}
-	if h := readHolders().of(lock); !h.Held || h.PID != os.Getpid() || h.Sure != (runtime.GOOS == "linux") {
+	if h := Read().Of(lock); !h.Held || h.PID != os.Getpid() || h.Sure != (runtime.GOOS == "linux") {
 		t.Errorf("%+v", h)
 	}
 }
@@ -53,22 +53,9 @@ func TestWithoutAListOfLocksALivingProcessIsProbablyTheHolder(t *testing.T) {
 		if err := os.WriteFile(lock+".pid", []byte(pid+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		h := (&holders{}).of(lock)
+		h := (&Locks{}).Of(lock)
 		if got := fmt.Sprint(h.Held, " ", h); h.Held != (says != "false") || h.Held && got != says {
 			t.Errorf("%s: %s", pid, got)
-		}
-	}
-}
-
-func TestNamesTellWhoseASlotIs(t *testing.T) {
-	s := Store{SenderID: "box", Senders: 2}
-	for name, want := range map[string]string{
-		"box-0": "own box", "box-1": "own box", "box-2": "other box", "box-01": "other ", "box": "other ", "other-0": "other other",
-		"box-imported-3": "imported box", "box-rewind-1": "rewind box", "other-rewind-1": "other other",
-	} {
-		kind, owner := s.kindOf(name)
-		if got := kind + " " + owner; got != want {
-			t.Errorf("%s: %s, want %s", name, got, want)
 		}
 	}
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 
-package look
+package holder
 
 import (
 	"errors"
@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// readHolders reads the list of locks of the system.
-func readHolders() *holders {
+// Read reads the list of locks of the system.
+func Read() *Locks {
 	b, err := os.ReadFile("/proc/locks")
-	return &holders{locks: parseLocks(b), known: err == nil}
+	return &Locks{locks: parseLocks(b), known: err == nil}
 }
 
 // identity returns the numbers that the list has for a file.
