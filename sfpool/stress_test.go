@@ -83,9 +83,16 @@ func TestFourSendersFillFourSlotsAndSendThem(t *testing.T) {
 			t.Errorf("slot %+v, want 100 pending", slot)
 		}
 	}
+	// Nothing is acked before all have sent: one that is through hands its connection on.
+	release := make(chan struct{})
+	srv.Script(qwpserver.HoldAcks(release).Always())
 	if err := srv.Restart(); err != nil {
 		t.Fatal(err)
 	}
+	if err := srv.Wait(t.Context(), func(st *qwpserver.State) bool { return st.Rows == slots*100 }); err != nil {
+		t.Fatal(err)
+	}
+	close(release)
 	acked(t, p)
 	if twice := countRows(t, srv, slots*100); twice > 0 {
 		t.Errorf("%d rows twice", twice)

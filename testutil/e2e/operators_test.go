@@ -53,7 +53,10 @@ func TestStatementsOfTheOperatorsPageRunAndDoWhatItSays(t *testing.T) {
 			p.seen("late", true)
 		},
 		"ALTER MATERIALIZED VIEW cpu_1h SET REFRESH LIMIT": func() {
+			// The limit holds once it is seen, and a refresh takes what is applied by then.
+			p.comes("the limit", "SELECT count() FROM materialized_views() WHERE refresh_limit > 0")
 			p.write(`cpu,host=later usage=1 1795341600000000000`) // the 22nd
+			p.comes("the row", "SELECT count() FROM cpu WHERE host = 'later'")
 		},
 		"REFRESH MATERIALIZED VIEW cpu_1h INCREMENTAL": func() { p.refreshed(); p.seen("later", false) },
 		"REFRESH MATERIALIZED VIEW cpu_1h RANGE":       func() { p.seen("later", true) },
@@ -128,6 +131,12 @@ func (p *operatorsPage) seen(host string, want bool) {
 		return
 	}
 	until(p.ctx, p, "rows of "+host+" in the view", func() bool { return p.inView(host) })
+}
+
+// comes waits until a question is answered with a number that is not 0.
+func (p *operatorsPage) comes(what, sql string) {
+	p.Helper()
+	until(p.ctx, p, what, func() bool { return number(p.ctx, p, p.srv, sql) > 0 })
 }
 
 // refreshed waits until the view has seen all commits.
