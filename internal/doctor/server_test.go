@@ -71,7 +71,11 @@ func TestCredentialsThatAreRefusedAreAFailureAndNeverShown(t *testing.T) {
 		p := talkingTo(healthy(t), url)
 		want(t, examine(t, p), "credentials", url, doctor.Failure, "set username and password, or token")
 		p.Link.Auth = func() (link.Auth, error) { return link.Auth{Token: secret}, nil }
+		p.ExactlyOnce = true
 		r := examine(t, p)
+		if says := advised(r, "exactly_once"); says != "" {
+			t.Errorf("what the server offers is not known: %s", says)
+		}
 		want(t, r, "credentials", url, doctor.Failure, "check username and password")
 		want(t, r, "reachable", url, doctor.OK, "")
 		if b, _ := json.Marshal(r); strings.Contains(string(b), secret) {
