@@ -5,7 +5,6 @@ package doctor_test
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -100,8 +99,12 @@ func mended(ctx context.Context, t *testing.T, p doctor.Patient, srv *questdb.Se
 		if _, err := srv.Query(ctx, statement); err != nil {
 			t.Fatal(err)
 		}
-		if err := srv.WaitApplied(ctx); err != nil && !errors.Is(err, questdb.ErrSuspended) {
-			t.Fatal(err)
+		for applied := false; !applied; { // WaitApplied does not wait beside a table that is suspended
+			r, err := srv.Query(ctx, "SELECT writerTxn = sequencerTxn FROM wal_tables() WHERE name = '"+subject+"'")
+			if err != nil {
+				t.Fatal(err)
+			}
+			applied = r.Rows[0][0] == true
 		}
 		want(t, examine(t, p), "ttl", subject, doctor.OK, "")
 	}
