@@ -117,7 +117,8 @@ func cutOff(ctx context.Context, t testing.TB) *questdb.Server {
 	t.Cleanup(box.Close)
 	_, err := box.Stdin.Write(gen.Set{Seed: 81}.Lines(0, 100))
 	check(t, err)
-	time.Sleep(8 * time.Second) // and the server needs more than 3 to start
+	check(t, box.WaitLog(ctx, "no connection")) // with which the outage begins
+	time.Sleep(about.Blip)
 	srv := startQuestDB(ctx, t, questdb.Options{HTTPPort: port})
 	for _, table := range []string{about.EventsTable, about.StatusTable} {
 		waitFor(ctx, t, srv, "SELECT count() FROM "+table+"")
