@@ -203,6 +203,11 @@ func hiddenRows(p *patient) (mend func()) {
 		if len(list) != 2 {
 			p.Fatalf("statements %q in\n%s", list, p.said)
 		}
+		p.end() // and with it the rows go from which the tables are known
+		if said := p.types(p.command); !containsAll(said, p.says) {
+			p.Errorf("without the box it does not say all of %q:\n%s", p.says, said)
+		}
+		p.start()
 		for _, statement := range list {
 			p.sql(statement)
 		}
