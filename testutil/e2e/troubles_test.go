@@ -41,6 +41,7 @@ var troubles = map[string]trouble{
 	"the log says already in use by another process": twoOwners,
 	"the log says damage in a slot":                  damagedFile,
 	"a slot that nobody sends":                       nobodysSlot,
+	"a box was cloned with rows in its store":        clonedBox,
 	"a box that will never be online again":          offlineForEver,
 	"the server was set back to a backup":            setBack,
 }
@@ -254,8 +255,9 @@ func rowsTwice(p *patient) (mend func()) {
 		p.via.loseAnswers(1)
 		p.feed("twice v=2i")
 		p.sent()
-		if n := count(p.ctx, p, p.srv, "twice"); n != 4 || p.via.answersLost() != 2 {
-			p.Errorf("%d rows, %d answers lost", n, p.via.answersLost())
+		p.exactly("twice", 4)
+		if n := p.via.answersLost(); n != 2 {
+			p.Errorf("%d answers were lost", n)
 		}
 		p.silent("DEDUP ENABLE")
 	}
@@ -275,7 +277,8 @@ func twoOwners(p *patient) (mend func()) {
 		check(p, second.Kill())
 		p.begin(`sender_id = "second"`)
 		p.feed("wanted v=3i")
-		p.has("wanted", 2) // the other was never stored
+		p.sent()
+		p.exactly("wanted", 2) // the other was never stored
 	}
 }
 
@@ -313,6 +316,30 @@ func nobodysSlot(p *patient) (mend func()) {
 		p.types(p.remedies[0])
 		p.has("nobodys", 1)
 		p.sent()
+	}
+}
+
+// clonedBox has a second store that is a copy of the first.
+func clonedBox(p *patient) (mend func()) {
+	p.via.setAway(true)
+	p.begin()
+	p.feed("cloned v=1i", "cloned v=2i")
+	p.end()
+	conf, sf := p.conf, p.sf
+	p.conf, p.sf = filepath.Join(p.root, "clone.conf"), filepath.Join(p.root, "clone")
+	check(p, os.CopyFS(p.sf, os.DirFS(sf)))
+	p.configure()
+	return func() {
+		p.types(p.remedies[0])
+		p.sent()
+		p.via.setAway(false)
+		p.start()
+		p.feed("cloned v=3i")
+		p.sent()
+		p.conf, p.sf = conf, sf
+		p.start()
+		p.sent()
+		p.exactly("cloned", 3)
 	}
 }
 

@@ -137,6 +137,18 @@ func (p *patient) has(table string, n int) {
 	})
 }
 
+// exactly fails unless a table has n rows when all that was written is applied. Others may
+// be suspended meanwhile.
+func (p *patient) exactly(table string, n int) {
+	p.Helper()
+	until(p.ctx, p, table, func() bool {
+		return number(p.ctx, p, p.srv, "SELECT sequencerTxn - writerTxn FROM wal_tables() WHERE name = '"+table+"'") == 0
+	})
+	if got := number(p.ctx, p, p.srv, "SELECT count() FROM "+questdb.Quote(table)); got != n {
+		p.Errorf("%d rows in %s, want %d", got, table, n)
+	}
+}
+
 func (p *patient) sql(statement string) {
 	p.Helper()
 	exec(p.ctx, p, p.srv, statement)
