@@ -18,6 +18,7 @@ import (
 	"github.com/questdb-sf/questdb_sf/internal/doctor"
 	"github.com/questdb-sf/questdb_sf/internal/fleet"
 	"github.com/questdb-sf/questdb_sf/internal/link"
+	"github.com/questdb-sf/questdb_sf/internal/look"
 	"github.com/questdb-sf/questdb_sf/internal/mounts"
 	"github.com/questdb-sf/questdb_sf/internal/tables"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
@@ -120,21 +121,27 @@ func patient(k *call, o doctorOptions) (doctor.Patient, error) {
 
 // targets are the tables that rows go to: those that were named, those that the
 // configuration tells, and those of rows in the store; none where it tells of none. more
-// says that it has others.
-func (k *call) targets(out *questdb_sf.Output, create tables.Create, named []string) (list []string, more bool, err error) {
+// says why there are others.
+func (k *call) targets(out *questdb_sf.Output, create tables.Create, named []string) (list []string, more string, err error) {
 	s, err := k.sight()
 	if err != nil {
-		return nil, false, err
+		return nil, "", err
 	}
 	list = named
 	if name := out.TableTemplate; out.TableTag == "" && !strings.Contains(name, "{{") {
 		list = append(list, out.TablePrefix+name)
 	}
 	if stored, err := s.Tables(); err == nil { // else what is amiss is a finding by itself
-		list, more = append(list, stored.Names...), stored.More
+		list = append(list, stored.Names...)
+		switch {
+		case stored.More:
+			more = fmt.Sprintf("there are rows of more than %d tables in the store", look.MaxTables)
+		case len(stored.Unread) > 0:
+			more = fmt.Sprintf("%s cannot be read, which verify tells more of", stored.Unread[0])
+		}
 	}
 	if len(list) == 0 {
-		return nil, false, nil // of those of the box itself alone it would tell nothing of the rest
+		return nil, more, nil // of those of the box itself alone it would tell nothing of the rest
 	}
 	if out.StatusRows > 0 {
 		list = append(list, fleet.StatusTable)

@@ -79,10 +79,10 @@ type Patient struct {
 	// Create is who creates missing tables, TimestampColumn the designated one of theirs.
 	Create          tables.Create
 	TimestampColumn string
-	// Tables are those that rows go to for certain; MoreTables says that there are more.
-	// TablePrefix, if set, tells what else may be of ours.
+	// Tables are those that rows go to for certain; MoreTables says why there are more,
+	// and is empty if there are none. TablePrefix, if set, tells what else may be of ours.
 	Tables      []string
-	MoreTables  bool
+	MoreTables  string
 	TablePrefix string
 	// Durability is the present sf_durability; empty where that is not known.
 	Durability string
@@ -121,8 +121,8 @@ func Examine(ctx context.Context, p Patient) Report {
 	x := &examination{Patient: &p, Report: Report{Advice: []Advice{}}}
 	x.examineDisk()
 	x.examineClock()
-	if x.MoreTables {
-		x.add("tables", x.Dir, Warning, "name the others with -tables", "there are rows of more tables in the store than %d, which are looked at", len(x.Tables))
+	if x.MoreTables != "" {
+		x.add("tables", x.Dir, Warning, "name the others with -tables", "%s: %d tables are looked at", x.MoreTables, len(x.Tables))
 	}
 	if len(p.Link.URLs) == 0 {
 		x.add("servers", "", OK, "", "none was named, so that none was looked at")

@@ -28,21 +28,7 @@ func TestTheRealQuestDBIsExamined(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = srv.Stop() })
-	for _, sql := range []string{
-		`CREATE TABLE once (at TIMESTAMP, sf_row_id LONG) TIMESTAMP(at) PARTITION BY DAY WAL DEDUP UPSERT KEYS(at, sf_row_id)`,
-		`CREATE TABLE lost (at TIMESTAMP, sf_row_id LONG) TIMESTAMP(at) PARTITION BY DAY TTL 1 DAY WAL`,
-		`CREATE TABLE fine (at TIMESTAMP, v LONG) TIMESTAMP(at) PARTITION BY DAY WAL`,
-		`CREATE TABLE weekly (at TIMESTAMP, h SYMBOL) TIMESTAMP(at) PARTITION BY WEEK TTL 1 WEEK WAL DEDUP UPSERT KEYS(at, h)`,
-		`CREATE TABLE merged (at TIMESTAMP, v LONG) TIMESTAMP(at) PARTITION BY DAY WAL DEDUP UPSERT KEYS(at)`,
-		`CREATE TABLE elsewhere (at TIMESTAMP, v LONG) TIMESTAMP(at) PARTITION BY DAY BYPASS WAL`,
-		`CREATE TABLE stopped (at TIMESTAMP, v LONG) TIMESTAMP(at) PARTITION BY DAY WAL`,
-		`CREATE TABLE still (at TIMESTAMP, v LONG) TIMESTAMP(at) PARTITION BY DAY BYPASS WAL`,
-		`ALTER TABLE stopped SUSPEND WAL WITH 28, 'no space left on device'`,
-	} {
-		if _, err := srv.Query(ctx, sql); err != nil {
-			t.Fatal(err)
-		}
-	}
+	create(ctx, t, srv)
 	srv.CloseIdle()
 	p := talkingTo(healthy(t), srv.HTTP())
 	p.ExactlyOnce, p.Tables = true, []string{"once", "lost", "fine", "stopped", "STILL", "weekly", "merged", "coming"}
@@ -80,6 +66,26 @@ func TestTheRealQuestDBIsExamined(t *testing.T) {
 	p.Link.Auth = func() (link.Auth, error) { return link.Auth{Username: "joe", Password: "wrong"}, nil }
 	want(t, examine(t, p), "credentials", srv.HTTP(), doctor.Failure, "401")
 	unchanged(ctx, t, srv)
+}
+
+// create makes tables with something the matter, and without.
+func create(ctx context.Context, t *testing.T, srv *questdb.Server) {
+	t.Helper()
+	for _, sql := range []string{
+		`CREATE TABLE once (at TIMESTAMP, sf_row_id LONG) TIMESTAMP(at) PARTITION BY DAY WAL DEDUP UPSERT KEYS(at, sf_row_id)`,
+		`CREATE TABLE lost (at TIMESTAMP, sf_row_id LONG) TIMESTAMP(at) PARTITION BY DAY TTL 1 DAY WAL`,
+		`CREATE TABLE fine (at TIMESTAMP, v LONG) TIMESTAMP(at) PARTITION BY DAY WAL`,
+		`CREATE TABLE weekly (at TIMESTAMP, h SYMBOL) TIMESTAMP(at) PARTITION BY WEEK TTL 1 WEEK WAL DEDUP UPSERT KEYS(at, h)`,
+		`CREATE TABLE merged (at TIMESTAMP, v LONG) TIMESTAMP(at) PARTITION BY DAY WAL DEDUP UPSERT KEYS(at)`,
+		`CREATE TABLE elsewhere (at TIMESTAMP, v LONG) TIMESTAMP(at) PARTITION BY DAY BYPASS WAL`,
+		`CREATE TABLE stopped (at TIMESTAMP, v LONG) TIMESTAMP(at) PARTITION BY DAY WAL`,
+		`CREATE TABLE still (at TIMESTAMP, v LONG) TIMESTAMP(at) PARTITION BY DAY BYPASS WAL`,
+		`ALTER TABLE stopped SUSPEND WAL WITH 28, 'no space left on device'`,
+	} {
+		if _, err := srv.Query(ctx, sql); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // missing looks at tables that nobody will create.

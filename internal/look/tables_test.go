@@ -5,6 +5,7 @@ package look
 import (
 	"fmt"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -102,4 +103,20 @@ func TestNoMoreThanTheNewestFramesAndAHundredTablesAreLookedAt(t *testing.T) {
 		t.Errorf("it reads %d bytes more than a look at the slots, which reads %d", more, slots)
 	}
 	t.Logf("%d bytes for the slots, %d for tables, %d tables of 40", slots, bytes-slots, len(found.Names))
+}
+
+func TestASlotThatCannotBeReadIsNamedAndOthersAreLookedAt(t *testing.T) {
+	store := Store{Dir: t.TempDir()}
+	closed(t, filled(t, filepath.Join(store.Dir, "bad-0"), 0, 10, 2))
+	closed(t, filled(t, filepath.Join(store.Dir, "good-0"), 0, 10, 1))
+	store.FS = vfstest.Wrap(vfs.OS, func(op vfstest.Op) error {
+		if op.Kind == vfstest.OpRead && filepath.Base(filepath.Dir(op.Path)) == "bad-0" {
+			return syscall.EIO
+		}
+		return nil
+	})
+	found, err := store.Tables()
+	if err != nil || fmt.Sprint(found.Names, found.Unread) != "[t000] [bad-0]" {
+		t.Errorf("%+v, %v", found, err)
+	}
 }
