@@ -44,7 +44,7 @@ func TestTheRealQuestDBIsExamined(t *testing.T) {
 	want(t, r, "connections", srv.HTTP(), doctor.Warning, "takes 20 in all")
 	want(t, r, "table", "stopped", doctor.Failure, "no space left on device")
 	want(t, r, "table", "still", doctor.Failure, "SET TYPE WAL")
-	want(t, r, "table", srv.HTTP(), doctor.OK, "made for their first row: coming")
+	want(t, r, "table", srv.HTTP(), doctor.OK, "made for the first row: coming")
 	want(t, r, "ttl", "lost", doctor.Warning, "1 DAY")
 	want(t, r, "ttl", "weekly", doctor.OK, "1 WEEK")
 	want(t, r, "dedup keys", "lost", doctor.Failure, `UPSERT KEYS("at", "sf_row_id")`)

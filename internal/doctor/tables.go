@@ -108,9 +108,9 @@ func (s *server) examineMissing(list []target) {
 		column := sqlhttp.Quote(s.TimestampColumn)
 		s.say("table", Failure, "create each, for example by CREATE TABLE "+sqlhttp.Quote(missing[0])+" ("+column+" TIMESTAMP) TIMESTAMP("+column+
 			") PARTITION BY DAY WAL, to which its columns are added with the first rows; until then its rows wait",
-			"%d do not exist, and neither this box nor the server creates them: %s", len(missing), names)
+			"not there, and neither this box nor the server creates tables: %s", names)
 	default:
-		s.say("table", OK, "", "%d do not exist yet, and are made for their first row: %s", len(missing), names)
+		s.say("table", OK, "", "not there yet, made for the first row: %s", names)
 	}
 }
 
