@@ -235,7 +235,7 @@ func TestEachRowOfTheTroubleshootingTableHelps(t *testing.T) {
 			t.Parallel()
 			root := t.TempDir()
 			via := startRelay(t, srv.HTTP())
-			p := &patient{TB: t, ctx: ctx, srv: srv, via: via, bin: bin, advice: row, root: root, address: via.URL,
+			p := &patient{TB: t, ctx: realParts(t), srv: srv, via: via, bin: bin, advice: row, root: root, address: via.URL,
 				conf: filepath.Join(root, "questdb_sf.conf"), sf: filepath.Join(root, "sf")}
 			mend := one(p)
 			p.said = p.types(p.command, p.says...)
