@@ -297,11 +297,17 @@ func damagedFile(p *patient) (mend func()) {
 	p.start()
 	p.logs()
 	return func() {
+		if p.code != 4 {
+			p.Errorf("exit code %d", p.code)
+		}
 		p.via.setAway(false)
 		p.has("damaged", 2)
 		p.sent()
 		p.end() // with which the file goes away
 		p.silent("wounded")
+		if p.code != 0 {
+			p.Errorf("exit code %d of a clean store", p.code)
+		}
 	}
 }
 

@@ -65,6 +65,7 @@ type patient struct {
 	box            *execd.Process
 	since          string // a time in the past
 	said           string // what the command said
+	code           int    // with which the last command ended
 }
 
 // trouble makes a symptom. What it returns does what the row says against it, and fails
@@ -172,6 +173,7 @@ func (p *patient) types(command string, until ...string) string {
 	for {
 		select {
 		case <-typed.Done():
+			p.code = cmd.ProcessState.ExitCode()
 			return out.String()
 		case <-p.ctx.Done():
 			p.Fatalf("%s does not end:\n%s", command, out.String())
