@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -15,8 +16,11 @@ import (
 	"github.com/influxdata/telegraf/config"
 
 	"github.com/questdb-sf/questdb_sf/internal/doctor"
+	"github.com/questdb-sf/questdb_sf/internal/fleet"
 	"github.com/questdb-sf/questdb_sf/internal/link"
+	"github.com/questdb-sf/questdb_sf/internal/look"
 	"github.com/questdb-sf/questdb_sf/internal/mounts"
+	"github.com/questdb-sf/questdb_sf/internal/tables"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 	"github.com/questdb-sf/questdb_sf/plugins/outputs/questdb_sf"
 )
@@ -28,8 +32,14 @@ func doctorCommand() command {
 		about: `Looks at what the store depends on and says of each whether it will do, and what to
 do if not: how long a sync takes, whether the filesystem can reserve and lock, free
 space, owners, mounts and the clock; of each server whether it answers, its version,
-protocol and certificates, whether the credentials may write, and the state of its
-tables. Then it recommends a configuration, with the reason of each line.
+protocol and certificates, whether the credentials may write, and the state of the
+tables that rows go to. Then it recommends what in the configuration should be
+otherwise, with the reason of each line.
+
+Which tables those are it reads in the store: in the newest 4 MiB of each slot and of
+its dead letters, up to 100 tables. A table that was not written to for long has to be
+named with -tables. Where the store tells of none, as after the end of an agent that had
+sent everything, all tables of the server are looked at.
 
 It may run beside the agent. It writes a scratch file into sf_dir, which it removes,
 and sends a write of no rows. Run it as the user of the agent. Without -config it
@@ -42,7 +52,7 @@ looks at the servers that -url names. Exit code 1 if a check fails.`,
 		prepare: func(f *flag.FlagSet) func(context.Context, *call) error {
 			var o doctorOptions
 			f.StringVar(&o.urls, "url", "", "`URLs` of the servers, apart by commas, where there is no configuration")
-			f.StringVar(&o.tables, "tables", "", "`names` of the tables to look at, apart by commas; all with table_prefix otherwise")
+			f.StringVar(&o.tables, "tables", "", "`names` of tables to look at, apart by commas, besides those that are known")
 			f.StringVar(&o.rate, "rate", "", "bytes a second that are expected, a `size` as 20KiB; otherwise what the store shows")
 			f.DurationVar(&o.outage, "outage", 72*time.Hour, "how `long` an outage is to be bridged")
 			return func(ctx context.Context, k *call) error { return examine(ctx, k, o) }
@@ -94,15 +104,62 @@ func patient(k *call, o doctorOptions) (doctor.Patient, error) {
 			ConnectTimeout: cfg.ConnectTimeout, RequestTimeout: cfg.RequestTimeout, RequestDurableAck: cfg.RequestDurableAck,
 		},
 		CAFile: out.TLSCA, CertFile: out.TLSCert,
-		ExactlyOnce: out.ExactlyOnce, CreatesTables: out.ExactlyOnce || out.TableCreate != "server",
-		TablePrefix: out.TablePrefix, Tables: commas(o.tables),
+		ExactlyOnce: out.ExactlyOnce, Create: cfg.TableCreate, TimestampColumn: out.TimestampColumn,
+		TablePrefix: out.TablePrefix, Durability: out.SFDurability,
 		FlushInterval: every, IdleTimeout: cfg.IdleConnectionTimeout, AppendDeadline: cfg.AppendDeadline,
 		Rate: float64(rate), Outage: o.outage,
+	}
+	if cfg.ExactlyOnce && p.Create == tables.Server {
+		p.Create = tables.SQL
 	}
 	if k.config == "" {
 		p.Link.URLs = commas(o.urls)
 	}
-	return p, nil
+	p.Tables, p.MoreTables, err = k.targets(out, p.Create, commas(o.tables))
+	return p, err
+}
+
+// targets are the tables that rows go to: those that were named, those that the
+// configuration tells, and those of rows in the store; none where it tells of none. more
+// says why there are others.
+func (k *call) targets(out *questdb_sf.Output, create tables.Create, named []string) (list []string, more string, err error) {
+	s, err := k.sight()
+	if err != nil {
+		return nil, "", err
+	}
+	list = named
+	if name := out.TableTemplate; out.TableTag == "" && !strings.Contains(name, "{{") {
+		list = append(list, out.TablePrefix+name)
+	}
+	if stored, err := s.Tables(); err == nil { // else what is amiss is a finding by itself
+		list = append(list, stored.Names...)
+		switch {
+		case stored.More:
+			more = fmt.Sprintf("there are rows of more than %d tables in the store", look.MaxTables)
+		case len(stored.Unread) > 0:
+			more = fmt.Sprintf("%s cannot be read, which verify tells more of", stored.Unread[0])
+		}
+	}
+	if len(list) == 0 {
+		return nil, more, nil // of those of the box itself alone it would tell nothing of the rest
+	}
+	if out.StatusRows > 0 {
+		list = append(list, fleet.StatusTable)
+	}
+	if out.StatusRows > 0 || k.config != "" && create != tables.Never {
+		list = append(list, fleet.EventsTable)
+	}
+	return distinct(list), more, nil
+}
+
+// distinct leaves a name out that is there already, in letters of any size.
+func distinct(names []string) (list []string) {
+	for _, name := range names {
+		if !slices.ContainsFunc(list, func(have string) bool { return strings.EqualFold(have, name) }) {
+			list = append(list, name)
+		}
+	}
+	return list
 }
 
 // output returns the block of the configuration and how often it is flushed; without one,
@@ -148,10 +205,23 @@ func printReport(w io.Writer, r *doctor.Report) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	fmt.Fprintln(w, "\nrecommended, in [[outputs.questdb_sf]]:")
-	for _, a := range r.Advice {
-		fmt.Fprintf(w, "  ## %s\n  %s = %s\n", a.Why, a.Option, a.Value)
-	}
+	printAdvice(w, r.Advice)
 	_, err := fmt.Fprintf(w, "\n%d ok, %d warnings, %d failures\n", r.Count(doctor.OK), r.Count(doctor.Warning), r.Count(doctor.Failure))
 	return err
+}
+
+// printAdvice writes what should be otherwise as it stands in a configuration.
+func printAdvice(w io.Writer, list []doctor.Advice) {
+	if len(list) == 0 {
+		fmt.Fprintln(w, "\nrecommended: the configuration as it is")
+		return
+	}
+	fmt.Fprintln(w, "\nrecommended, instead of what is there now:\n\n[[outputs.questdb_sf]]")
+	for _, a := range list {
+		now := ""
+		if a.Present != "" {
+			now = fmt.Sprintf(" Now: %s", a.Present)
+		}
+		fmt.Fprintf(w, "  ## %s.%s\n  %s = %s\n", a.Why, now, a.Option, a.Value)
+	}
 }

@@ -170,6 +170,9 @@ func (x *examination) examineSpace() {
 	switch {
 	case room <= 0:
 		x.add("free space", x.Dir, Failure, "free some, or lower sf_min_free_space: until then the store counts as full", "%s", found)
+	case d.used+room < x.Segments:
+		x.add("free space", x.Dir, Failure, "free some, or name a directory on a larger disk in sf_dir",
+			"%s: %s are needed in any case", found, Bytes(x.Segments))
 	case room < wants:
 		x.add("free space", x.Dir, Warning, fmt.Sprintf("free some, or set sf_max_total_bytes to %s at most", Size(d.used+room)),
 			"%s: it is full after %s more", found, Bytes(room))

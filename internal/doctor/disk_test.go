@@ -177,6 +177,7 @@ func TestFreeSpaceIsComparedWithWhatTheStoreMayTake(t *testing.T) {
 	}{
 		{500 << 20, doctor.OK, "500 MiB free"},
 		{90 << 20, doctor.Warning, "sf_max_total_bytes to 40MiB at most"},
+		{55 << 20, doctor.Failure, "8.0 MiB are needed in any case"},
 		{50 << 20, doctor.Failure, "lower sf_min_free_space"},
 	} {
 		p := healthy(t)
@@ -202,6 +203,12 @@ func TestWhatBelongsToSomebodyElseIsAFailure(t *testing.T) {
 		t.Fatal(err)
 	}
 	want(t, examine(t, p), "permissions", p.Dir, doctor.Warning, "chmod go-w")
+}
+
+func TestThatThereAreMoreTablesThanAreLookedAtIsSaid(t *testing.T) {
+	p := healthy(t)
+	p.Tables, p.MoreTables = []string{"a", "b"}, "default-0 cannot be read"
+	want(t, examine(t, p), "tables", p.Dir, doctor.Warning, "default-0 cannot be read: 2 tables are looked at -> name the others with -tables")
 }
 
 func TestAMountThatIsMissingIsAFailure(t *testing.T) {
@@ -257,6 +264,10 @@ func TestTheSizeOfTheStoreFollowsTheRateAtWhichItFills(t *testing.T) {
 	p.Rate, p.Outage = 10<<10, 24*time.Hour
 	if says := advised(examine(t, p), "sf_max_total_bytes"); !strings.HasPrefix(says, `"1054MiB"`) || !strings.Contains(says, "given") {
 		t.Error(says)
+	}
+	p.Cap = func() (int64, error) { return 2 << 30, nil }
+	if says := advised(examine(t, p), "sf_max_total_bytes"); says != "" {
+		t.Errorf("it is large enough: %s", says)
 	}
 	if digest(t, p.Dir) != before {
 		t.Error("the slot is not as it was")

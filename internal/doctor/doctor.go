@@ -16,6 +16,7 @@ import (
 
 	"github.com/questdb-sf/questdb_sf/internal/link"
 	"github.com/questdb-sf/questdb_sf/internal/mounts"
+	"github.com/questdb-sf/questdb_sf/internal/tables"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
 
@@ -75,12 +76,16 @@ type Patient struct {
 	CAFile, CertFile string
 
 	ExactlyOnce bool
-	// CreatesTables is set where somebody else than the server creates missing tables,
-	// or nobody does: then auto-create does not matter.
-	CreatesTables bool
-	// TablePrefix, if set, tells tables of ours from others; Tables names some.
-	TablePrefix string
+	// Create is who creates missing tables, TimestampColumn the designated one of theirs.
+	Create          tables.Create
+	TimestampColumn string
+	// Tables are those that rows go to for certain; MoreTables says why there are more,
+	// and is empty if there are none. TablePrefix, if set, tells what else may be of ours.
 	Tables      []string
+	MoreTables  string
+	TablePrefix string
+	// Durability is the present sf_durability; empty where that is not known.
+	Durability string
 
 	FlushInterval, IdleTimeout, AppendDeadline time.Duration
 	// Rate is how many bytes of frames are expected a second; 0 is for what the segments
@@ -113,9 +118,12 @@ func Examine(ctx context.Context, p Patient) Report {
 	if p.Kind == nil {
 		p.Kind = kindOf
 	}
-	x := &examination{Patient: &p}
+	x := &examination{Patient: &p, Report: Report{Advice: []Advice{}}}
 	x.examineDisk()
 	x.examineClock()
+	if x.MoreTables != "" {
+		x.add("tables", x.Dir, Warning, "name the others with -tables", "%s: %d tables are looked at", x.MoreTables, len(x.Tables))
+	}
 	if len(p.Link.URLs) == 0 {
 		x.add("servers", "", OK, "", "none was named, so that none was looked at")
 	}

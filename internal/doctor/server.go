@@ -21,7 +21,7 @@ import (
 // serverFacts is what the advice goes by.
 type serverFacts struct {
 	secure, local bool // https or wss; on this box
-	reached       bool
+	reached       bool // and it takes the credentials
 	transport     link.Transport
 	noGzip        bool // it is too old for that
 	sql           bool // it takes SQL
@@ -95,6 +95,7 @@ func (s *server) examine(ctx context.Context) {
 	s.say("reachable", OK, "", "it answers after %s", rounded(seen.took))
 	s.examineVersion(seen)
 	if !s.examineCredentials(ctx, c) {
+		s.reached = false // what it offers to who may write is not known
 		return
 	}
 	s.examineSQL(ctx, seen)

@@ -23,21 +23,21 @@ import (
 // finds are the made-up boxes that the statements of docs/fleet.md must find, by
 // section; nothing else, and not the real box.
 var finds = map[string][]string{
-	"Boxes silent too long":    {"silent"},
+	"Boxes silent too long":    {"silent", "away"},
 	"Backlog not shrinking":    {"stuck"},
 	"Any loss":                 {"damaged", "losing", "lost"},
 	"Loss in an outage":        {"outage"},
-	"Full in less than a day":  {"filling"},
+	"Full in less than a day":  {"filling", "full", "blocked"},
 	"Clock off":                {"behind", "ahead", "future"},
-	"Certificate expiring":     {"cert"},
-	"Outages of the last week": {"outage", about.Box()},
+	"Certificate expiring":     {"cert", "lapsed"},
+	"Outages of the last week": {"outage", "patient", about.Box()},
 }
 
 // columns of the made-up rows; what a row does not say is that of a box in health.
 var columns = map[string]string{
 	"timestamp": "now()", "started": time.Now().AddDate(0, 0, -3).UTC().Format("'2006-01-02T15:04:05.000000Z'::timestamp"), "every_s": "60L", "pending_rows": "3L",
 	"pending_bytes": "300L", "oldest_age_s": "9L", "in_bytes_s": "10.0", "out_bytes_s": "10.0", "lost": "7L", "incidents": "1L",
-	"time_to_full_s": "-1L", "clock_ahead_s": "0L", "cert_not_after": "'9999-12-31T00:00:00.000000Z'::timestamp",
+	"store_bytes": "500L", "store_max_bytes": "1000L", "time_to_full_s": "-1L", "clock_ahead_s": "0L", "cert_not_after": "'9999-12-31T00:00:00.000000Z'::timestamp",
 }
 
 // made are the made-up rows of questdb_sf_status: box, and what is special of it.
@@ -46,21 +46,37 @@ var made = []struct{ box, what string }{
 	{"well2", "out_bytes_s=5.0 time_to_full_s=3600L"}, // a small store, and nothing is amiss
 	{"old", "timestamp=dateadd('h',-2,now())"}, {"old", ""},
 	{"silent", "timestamp=dateadd('m',-9,now())"},
+	{"quiet", "timestamp=dateadd('m',-7,now())"},                 // three of its minutes, and not five more
+	{"seldom", "timestamp=dateadd('m',-90,now()) every_s=3600L"}, // not three of its hours
 	{"stuck", "timestamp=dateadd('m',-50,now()) pending_rows=40L oldest_age_s=3000L"},
 	{"stuck", "timestamp=dateadd('m',-20,now()) pending_rows=60L oldest_age_s=5000L"},
 	{"stuck", "pending_rows=50L oldest_age_s=6000L"},
 	{"shrinking", "timestamp=dateadd('m',-50,now()) pending_rows=40L oldest_age_s=3000L"},
 	{"shrinking", "pending_rows=20L oldest_age_s=600L"},
+	{"busy", "timestamp=dateadd('m',-50,now()) pending_rows=40L oldest_age_s=3000L"}, // it had nothing in between
+	{"busy", "timestamp=dateadd('m',-20,now()) pending_rows=0L oldest_age_s=0L"}, {"busy", "pending_rows=90L oldest_age_s=900L"},
+	{"fresh", "timestamp=dateadd('m',-50,now()) pending_rows=40L"}, {"fresh", "pending_rows=50L oldest_age_s=200L"}, // others all the time
+	{"young", "timestamp=dateadd('m',-20,now()) pending_rows=40L"}, {"young", "pending_rows=50L oldest_age_s=1200L"},
 	{"lost", "timestamp=dateadd('h',-4,now())"}, {"lost", "lost=8L"},
+	{"earlier", "timestamp=dateadd('h',-26,now()) lost=0L incidents=0L"}, {"earlier", ""}, // before the last day
 	{"losing", "started=dateadd('h',-4,now()) incidents=0L"},
 	{"restarted", "started=dateadd('h',-4,now()) lost=0L incidents=0L"},
 	{"damaged", "timestamp=dateadd('h',-4,now())"}, {"damaged", "incidents=2L"},
 	{"filling", "oldest_age_s=600L out_bytes_s=5.0 time_to_full_s=80000L"},
+	{"away", "timestamp=dateadd('h',-26,now()) oldest_age_s=600L out_bytes_s=5.0 time_to_full_s=80000L"},
 	{"emptying", "oldest_age_s=600L out_bytes_s=50.0 time_to_full_s=80000L"},
 	{"unknown", "oldest_age_s=600L out_bytes_s=5.0"},
 	{"far", "oldest_age_s=600L out_bytes_s=5.0 time_to_full_s=90000L"},
+	// A backlog that does not grow has a time to full in one version, and none in another.
+	{"steady", "oldest_age_s=600L time_to_full_s=80000L"}, {"steady2", "oldest_age_s=600L"},
+	{"full", "oldest_age_s=600L out_bytes_s=0.0 pending_bytes=950L store_bytes=1000L"}, // it drops its oldest
+	{"blocked", "oldest_age_s=600L in_bytes_s=0.0 out_bytes_s=0.0 pending_bytes=950L store_bytes=1000L"},
+	{"relieved", "oldest_age_s=600L out_bytes_s=50.0 pending_bytes=950L store_bytes=1000L"},
+	{"idle", "in_bytes_s=0.0 out_bytes_s=0.0 pending_bytes=0L pending_rows=0L oldest_age_s=0L store_bytes=1000L"}, // of empty files
+	{"nearly", "clock_ahead_s=29L"}, {"soon", "timestamp=dateadd('s',30,now())"},
 	{"behind", "clock_ahead_s=-31L"}, {"ahead", "clock_ahead_s=400L"}, {"future", "timestamp=dateadd('m',20,now())"},
-	{"cert", "cert_not_after=dateadd('d',3,now())"},
+	{"cert", "cert_not_after=dateadd('d',3,now())"}, {"lapsed", "cert_not_after=dateadd('d',-1,now())"},
+	{"later", "cert_not_after=dateadd('d',15,now())"},
 }
 
 // insert makes a box up.
@@ -101,7 +117,8 @@ func cutOff(ctx context.Context, t testing.TB) *questdb.Server {
 	t.Cleanup(box.Close)
 	_, err := box.Stdin.Write(gen.Set{Seed: 81}.Lines(0, 100))
 	check(t, err)
-	time.Sleep(8 * time.Second) // and the server needs more than 3 to start
+	check(t, box.WaitLog(ctx, "no connection")) // with which the outage begins
+	time.Sleep(about.Blip)
 	srv := startQuestDB(ctx, t, questdb.Options{HTTPPort: port})
 	for _, table := range []string{about.EventsTable, about.StatusTable} {
 		waitFor(ctx, t, srv, "SELECT count() FROM "+table+"")
@@ -132,8 +149,10 @@ func TestEveryStatementForTheFleetFindsExactlyTheBadBox(t *testing.T) {
 	for _, m := range made {
 		insert(ctx, t, srv, m.box, m.what)
 	}
-	exec(ctx, t, srv, `INSERT INTO questdb_sf_events (timestamp, box, sender_id, "from", "to", rows, bytes, lost, cause)
-		SELECT now(), 'outage', 'default', dateadd('h', -1, now()), now(), 5L, 6L, 7L, 'store: full'`)
+	for box, what := range map[string]string{"outage": "now(), 7L", "patient": "now(), 0L", "past": "dateadd('d', -8, now()), 7L"} {
+		exec(ctx, t, srv, `INSERT INTO questdb_sf_events (box, sender_id, "from", "to", rows, bytes, cause, timestamp, lost)
+			SELECT '`+box+`', 'default', dateadd('h', -1, now()), now(), 5L, 6L, 'store: full', `+what)
+	}
 	check(t, srv.WaitApplied(ctx))
 	all := questions(t)
 	for title, want := range finds {

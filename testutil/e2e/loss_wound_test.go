@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"testing"
 
 	"github.com/questdb-sf/questdb_sf/internal/qwp"
 	"github.com/questdb-sf/questdb_sf/testutil/gen"
@@ -111,7 +112,7 @@ func (b *lossBed) booked(o *outcome) {
 }
 
 // fullest returns the segment file with most in it.
-func fullest(b *lossBed, slot string) (file string) {
+func fullest(b testing.TB, slot string) (file string) {
 	most := 0
 	for _, name := range must(fs.Glob(os.DirFS(slot), "*.sfa"))(b) {
 		data := must(os.ReadFile(filepath.Join(slot, name)))(b)
@@ -129,7 +130,7 @@ type storedFrame struct {
 }
 
 // framesOf reads a segment by its format, not as the product does.
-func framesOf(b *lossBed, segment []byte) (list []storedFrame) {
+func framesOf(b testing.TB, segment []byte) (list []storedFrame) {
 	b.Helper()
 	const header, head = 24, 8
 	for at := header; at+head <= len(segment); {
@@ -147,7 +148,7 @@ func framesOf(b *lossBed, segment []byte) (list []storedFrame) {
 	return list
 }
 
-func idsOf(b *lossBed, message []byte) (ids []int64) {
+func idsOf(b testing.TB, message []byte) (ids []int64) {
 	b.Helper()
 	var v qwp.View
 	var row qwp.Row
