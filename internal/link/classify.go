@@ -63,7 +63,11 @@ func (r *Refusal) Error() string {
 	if r.HTTPStatus == 0 {
 		status = r.Status.String()
 	}
-	return fmt.Sprintf("%s refused the rows (%s, %v): %s", r.Host, status, r.Class, r.Message)
+	what := "the rows"
+	if r.HTTPStatus == http.StatusUnauthorized || r.HTTPStatus == http.StatusForbidden || r.Status == qwp.StatusSecurityError {
+		what = "the credentials"
+	}
+	return fmt.Sprintf("%s refused %s (%s, %v): %s", r.Host, what, status, r.Class, r.Message)
 }
 
 // Unwrap returns a *NotQuestDBError when the answer does not prove to be

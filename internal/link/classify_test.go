@@ -148,6 +148,14 @@ func TestErrorsNameTheHostAndTheReason(t *testing.T) {
 			t.Errorf("%T: %s", err, text)
 		}
 	}
+	for want, r := range map[string]*link.Refusal{
+		"refused the credentials (HTTP 401": {HTTPStatus: 401}, "refused the credentials (HTTP 403": {HTTPStatus: 403},
+		"refused the credentials (": {Status: qwp.StatusSecurityError}, "refused the rows (HTTP 400": {HTTPStatus: 400},
+	} {
+		if text := r.Error(); !strings.Contains(text, want) {
+			t.Errorf("%q does not say %q", text, want)
+		}
+	}
 	if err := (&link.LostError{Host: host, Err: broken}); !errors.Is(err, broken) {
 		t.Error("LostError hides its reason")
 	}

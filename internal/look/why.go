@@ -33,11 +33,11 @@ func (s *Store) why(one *Slot, pools map[string]holder.Holder, said notices) str
 	case open:
 		return fmt.Sprintf("the agent with sender_id %s (%s) runs and sees to it", owner, pool)
 	case len(pools) == 0:
-		return "no agent runs in this directory: start it"
+		return "no agent runs in this directory: start it, or send them with questdb_sf drain"
 	case s.isOrphan(one):
 		return s.whyOrphan(pools)
 	}
-	return fmt.Sprintf("no agent with sender_id %s runs: start it", owner)
+	return fmt.Sprintf("no agent with sender_id %s runs: start it, or send them with questdb_sf drain", owner)
 }
 
 // staleNotice is after how long a notice is not the present state any more: its pool writes

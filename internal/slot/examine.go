@@ -67,8 +67,7 @@ type Examination struct {
 	r           *recovery
 	s           *Slot    // of ours, in which nobody works
 	f           *Foreign // else
-	// inspected frames, and those of them that are no message.
-	inspected, unreadable int64
+	unreadable  int64    // frames that are no message
 }
 
 const (
@@ -190,7 +189,6 @@ func (e *Examination) counting() Options {
 	inspect := o.Inspect
 	o.Inspect = func(frame []byte) (rows int, low, high int64, ok bool, err error) {
 		rows, low, high, ok, err = inspect(frame)
-		e.inspected++
 		e.BytesRead += int64(len(frame))
 		if err != nil {
 			e.unreadable++
@@ -249,7 +247,9 @@ func (e *Examination) ours() error {
 	e.s = s
 	e.Known = r.stored.valid
 	e.Closed = r.stored.valid && r.stored.state.clean && r.stored.state.next == s.published+1
-	e.Frames = e.inspected
+	if e.deep {
+		e.Frames = wholeFrames(r.chain)
+	}
 	e.Stats = s.stats(s.published)
 	if len(s.segs) > 0 {
 		e.Stats = s.Stats()
@@ -258,6 +258,17 @@ func (e *Examination) ours() error {
 		e.FirstPending = s.behind(s.watermark + 1)
 	}
 	return e.findOurs()
+}
+
+// wholeFrames counts the frames that can be read, some of which are read more than once.
+func wholeFrames(chain []*segment) (n int64) {
+	for _, g := range chain {
+		n += g.frames
+		for i := range g.holes {
+			n -= g.holes[i].frames
+		}
+	}
+	return n
 }
 
 // foreign looks at the slot of another client.

@@ -211,3 +211,24 @@ func TestASlotInUseIsCleanWhateverItsOwnerDoesMeanwhile(t *testing.T) {
 	}
 	t.Logf("%d looks, %d frames", looks, frames)
 }
+
+func TestTheFramesOfAWoundedSlotAreCountedOnceAndOnlyTheWholeOnes(t *testing.T) {
+	const each = 8 + 100
+	for at, left := range map[int]int64{24 + 50: 19, 24 + 2*each + 1: 19, 24 + 19*each + 50: 19, 24 + 5: 19} {
+		mem := newMem()
+		s := open(t, options(mem))
+		fill(t, s, 0, 20, 100)
+		do(t, s.Close())
+		name := segments(t, mem)[0]
+		b := read(t, mem, name)
+		b[at] ^= 1
+		write(t, mem, name, b)
+		for range 2 { // before and after it was told
+			e, err := examine(mem, true, true)
+			if err != nil || e.Frames != left {
+				t.Errorf("byte %d: %v, %s, %d whole frames, not %d", at, err, e.Grade(), e.Frames, left)
+			}
+			do(t, open(t, options(mem)).Close())
+		}
+	}
+}

@@ -50,6 +50,7 @@ func nothingComes(p *patient) (mend func()) {
 	p.via.setAway(true)
 	p.begin()
 	p.feed("nothing v=1i")
+	until(p.ctx, p, "what the agent says of it", func() bool { return strings.Contains(p.types("slots -config FILE"), "says: waiting") })
 	return func() {
 		p.via.setAway(false)
 		p.has("nothing", 1)
