@@ -148,6 +148,14 @@ func TestErrorsNameTheHostAndTheReason(t *testing.T) {
 			t.Errorf("%T: %s", err, text)
 		}
 	}
+	dial := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 5), Port: 9000}, Err: broken}
+	for at, want := range map[string]string{
+		"10.0.0.5:9000": "connect to 10.0.0.5:9000: broken", "questdb:9000": "connect to questdb:9000: dial tcp 10.0.0.5:9000: broken",
+	} {
+		if text := (&link.ConnectError{Host: at, Err: dial}).Error(); text != want {
+			t.Errorf("%q, want %q", text, want)
+		}
+	}
 	for want, r := range map[string]*link.Refusal{
 		"refused the credentials (HTTP 401": {HTTPStatus: 401}, "refused the credentials (HTTP 403": {HTTPStatus: 403},
 		"refused the credentials (": {Status: qwp.StatusSecurityError}, "refused the rows (HTTP 400": {HTTPStatus: 400},

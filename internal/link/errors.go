@@ -5,6 +5,7 @@ package link
 import (
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 	"time"
 
@@ -66,7 +67,14 @@ type ConnectError struct {
 	answered bool
 }
 
-func (e *ConnectError) Error() string { return fmt.Sprintf("connect to %s: %v", e.Host, e.Err) }
+func (e *ConnectError) Error() string {
+	err := e.Err
+	var dial *net.OpError
+	if errors.As(err, &dial) && dial.Op == "dial" && dial.Addr != nil && dial.Addr.String() == e.Host {
+		err = dial.Err // the address is said already
+	}
+	return fmt.Sprintf("connect to %s: %v", e.Host, err)
+}
 
 // Unwrap returns the reason.
 func (e *ConnectError) Unwrap() error { return e.Err }

@@ -23,7 +23,7 @@ func inOutage() []top.Reading {
 		r := top.Reading{
 			At: noon.Add(time.Duration(seconds * float64(time.Second))), Name: "/var/lib/telegraf/questdb_sf",
 			Agents: []int{4711}, MaxBytes: 1 << 30, StoreBytes: 420 << 20, FreeBytes: &free, LetterBytes: 4096,
-			Trouble: []string{"waiting for the server since 2026-11-28T11:50:31Z: connect to 10.0.0.5:9000: dial tcp 10.0.0.5:9000: connect: connection refused"},
+			Trouble: []string{"waiting for the server since 2026-11-28T11:50:31Z: connect to questdb.example.com:9000: dial tcp 10.0.0.5:9000: connect: connection refused"},
 		}
 		for i, rows := range []int64{2_130_000, 1_420_000, 655_000, 0} {
 			r.Slots = append(r.Slots, top.Slot{
