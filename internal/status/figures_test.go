@@ -108,7 +108,7 @@ func exampleReport() report {
 	h.Observe(time.Hour)
 	f.stats.AckTimes = h.Snapshot()
 	f.stats.Slots[0].Pending, f.stats.Slots[0].Connected = 200, true
-	w := new(watch)
+	w := newWatch()
 	return w.look([]*Source{source(f, Block{FullFor: time.Second, Dropped: 7, Changes: Changes{Altered: 3}})})
 }
 
@@ -187,7 +187,7 @@ func TestDurabilityIsTheOneInForce(t *testing.T) {
 func TestTheDocumentHasNoNulls(t *testing.T) {
 	f := newFake("/sf")
 	f.stats.Slots, f.state.Details.Segments = nil, nil
-	b, err := json.Marshal(documentOf([]report{new(watch).look([]*Source{source(f, Block{})})}))
+	b, err := json.Marshal(documentOf([]report{newWatch().look([]*Source{source(f, Block{})})}))
 	require.NoError(t, err)
 	require.NotContains(t, string(b), "null")
 }

@@ -42,12 +42,12 @@ func onlyLoopback(next http.Handler) http.Handler {
 
 func (s *server) metrics(w http.ResponseWriter, _ *http.Request) {
 	var b bytes.Buffer
-	writeMetrics(&b, s.reports())
+	writeMetrics(&b, s.reports((*watch).look))
 	answer(w, http.StatusOK, "text/plain; version=0.0.4; charset=utf-8", b.Bytes())
 }
 
 func (s *server) health(w http.ResponseWriter, _ *http.Request) {
-	text, well := healthText(s.reports())
+	text, well := healthText(s.reports((*watch).look))
 	code := http.StatusOK
 	if !well {
 		code = http.StatusServiceUnavailable
@@ -56,7 +56,7 @@ func (s *server) health(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *server) api(w http.ResponseWriter, _ *http.Request) {
-	b, err := json.Marshal(documentOf(s.reports()))
+	b, err := json.Marshal(documentOf(s.reports((*watch).lookAtAll)))
 	if err != nil {
 		http.Error(w, "bug: the status cannot be written as JSON: "+err.Error(), http.StatusInternalServerError)
 		return

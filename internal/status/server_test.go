@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/questdb-sf/questdb_sf/internal/status/api"
 )
 
 func TestAPortAloneListensForThisMachineOnly(t *testing.T) {
@@ -65,14 +67,14 @@ func TestBlocksOfOneStoreAreOneAndOthersStandBesideIt(t *testing.T) {
 	url := shown(t, "127.0.0.1:0", new(heard),
 		source(one, Block{Dropped: 1, Changes: Changes{Merged: 10}}), source(one, Block{Dropped: 2, Changes: Changes{Merged: 5}}), source(other, Block{}))
 	_, body := request(t, "GET", url+"api/status", "")
-	var d document
+	var d api.Document
 	require.NoError(t, json.Unmarshal([]byte(body), &d))
 	require.Len(t, d.Stores, 2)
 	require.Equal(t, "/a", d.Stores[0].Dir)
 	require.Equal(t, int64(3), d.Stores[0].Figures["metrics_dropped_before_store"])
 	require.Equal(t, int64(15), d.Stores[0].Figures["rows_merged"])
 	require.Equal(t, int64(40<<30), d.Stores[0].Figures["disk_free_bytes"])
-	require.Equal(t, []segmentDoc{{0, 4, 1, 40, 900, 1000}}, d.Stores[0].Slots[0].Segments)
+	require.Equal(t, []api.Segment{{First: 0, Frames: 4, Settled: 1, Rows: 40, Used: 900, Size: 1000}}, d.Stores[0].Slots[0].Segments)
 	_, text := request(t, "GET", url+"metrics", "")
 	lint(t, parseMetrics(t, text))
 }

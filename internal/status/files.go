@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+
+package status
+
+import (
+	"sync"
+	"time"
+
+	"github.com/questdb-sf/questdb_sf/internal/slot"
+	"github.com/questdb-sf/questdb_sf/internal/status/api"
+	"github.com/questdb-sf/questdb_sf/internal/vfs"
+)
+
+const (
+	// filesEvery is how long a look at the files of a store counts: the disk is that of
+	// the agent.
+	filesEvery = 10 * time.Second
+	// filesWait is how long who asks waits for one: a disk may hang.
+	filesWait = time.Second
+)
+
+// files is what only the files of a store tell.
+type files struct {
+	letters api.Letters
+	orphans map[string]slot.Peek
+	wounds  []api.Incident
+	kept    api.Kept
+}
+
+// disk looks at the files of a store while somebody asks for them. It changes nothing and
+// takes no lock.
+type disk struct {
+	fs vfs.FS
+
+	mu      sync.Mutex // guards what follows; no file is touched under it
+	at      time.Time
+	looking chan struct{} // closed when the look under way has ended; nil without one
+	seen    files
+
+	// The look under way has these for itself.
+	letters letterFiles
+	peekers map[string]*slot.Peeker
+	told    map[string]api.Incident // by path
+}
+
+// look returns what was seen some seconds ago at most, or, where the disk hangs, before.
+func (d *disk) look(dir, senderID string, orphans []string) files {
+	d.mu.Lock()
+	if d.looking == nil && (d.at.IsZero() || time.Since(d.at) >= filesEvery) {
+		d.looking = make(chan struct{})
+		go d.read(dir, senderID, orphans)
+	}
+	looking := d.looking
+	d.mu.Unlock()
+	if looking != nil {
+		select {
+		case <-looking:
+		case <-time.After(filesWait):
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.seen
+}
+
+// read looks, once at a time.
+func (d *disk) read(dir, senderID string, orphans []string) {
+	seen := files{letters: d.letters.look(d.fs, dir, senderID), orphans: d.peek(dir, orphans)}
+	seen.wounds, seen.kept = d.wounds(dir)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.seen, d.at = seen, time.Now()
+	close(d.looking)
+	d.looking = nil
+}
