@@ -85,7 +85,7 @@ func TestOneLineSaysWhatGoesOnAndWhy(t *testing.T) {
 			f.state.Details.Barred = []sfpool.BarredTable{{Table: "mem", Words: "permission\ndenied"}}
 		}, `9 rows are pending; 8 of them wait for their tables, as "mem": permission denied`},
 		"sending": {func(f *fake) { f.stats.Pending = 9 }, "9 rows are pending and being sent"},
-		"in sight": {func(f *fake) { f.stats.Pending, f.stats.TimeToEmpty = 9, 90*time.Second + 1 },
+		"in sight": {func(f *fake) { f.stats.Pending, f.stats.TimeToEmpty = 9, 90*time.Second+1 },
 			"9 rows are pending and being sent; at this rate they are gone in 1m30s"},
 		"not well": {func(f *fake) { f.state.Open, f.state.Failure = false, errors.New("no room") }, "the store cannot be opened: no room"},
 		"not yet":  {func(f *fake) { f.state.Open = false }, "the store is not open yet"},

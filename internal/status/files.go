@@ -3,6 +3,7 @@
 package status
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -35,6 +36,7 @@ type disk struct {
 	mu      sync.Mutex // guards what follows; no file is touched under it
 	at      time.Time
 	looking chan struct{} // closed when the look under way has ended; nil without one
+	asked   []string // orphans
 	seen    files
 
 	// The look under way has these for itself.
@@ -44,10 +46,11 @@ type disk struct {
 }
 
 // look returns what was seen some seconds ago at most, or, where the disk hangs, before.
+// Orphans that are new are looked at now.
 func (d *disk) look(dir, senderID string, orphans []string) files {
 	d.mu.Lock()
-	if d.looking == nil && (d.at.IsZero() || time.Since(d.at) >= filesEvery) {
-		d.looking = make(chan struct{})
+	if d.looking == nil && (d.at.IsZero() || time.Since(d.at) >= filesEvery || !slices.Equal(d.asked, orphans)) {
+		d.looking, d.asked = make(chan struct{}), orphans
 		go d.read(dir, senderID, orphans)
 	}
 	looking := d.looking
