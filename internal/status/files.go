@@ -36,7 +36,7 @@ type disk struct {
 	mu      sync.Mutex // guards what follows; no file is touched under it
 	at      time.Time
 	looking chan struct{} // closed when the look under way has ended; nil without one
-	asked   []string // orphans
+	asked   []string      // orphans
 	seen    files
 
 	// The look under way has these for itself.

@@ -16,7 +16,7 @@ func (s *server) handler(at net.Addr) http.Handler {
 	mux.HandleFunc("GET /metrics", s.metrics)
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /api/status", s.api)
-	mux.HandleFunc("GET /{$}", servePage)
+	mux.HandleFunc("GET /{$}", s.page)
 	host, _, err := net.SplitHostPort(at.String())
 	if err == nil && isLoopback(host) {
 		return onlyLoopback(mux)
@@ -64,10 +64,15 @@ func (s *server) api(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, "application/json", b)
 }
 
-func servePage(w http.ResponseWriter, _ *http.Request) {
+func (s *server) page(w http.ResponseWriter, _ *http.Request) {
 	p := page()
+	html, err := p.draw(documentOf(s.reports((*watch).lookAtAll)))
+	if err != nil {
+		http.Error(w, "bug: the page cannot be drawn: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
 	w.Header().Set("Content-Security-Policy", p.policy)
-	answer(w, http.StatusOK, "text/html; charset=utf-8", p.html)
+	answer(w, http.StatusOK, "text/html; charset=utf-8", html)
 }
 
 // answer sends a whole body. net/http leaves it out for HEAD.
