@@ -172,6 +172,14 @@ func TestTwoStoresStandInOneFamilyWithLabels(t *testing.T) {
 	require.Len(t, all["questdb_sf_ack_latency_seconds"].samples, 2*(len(latency.Bounds)+3))
 }
 
+func TestALabelMayHoldAnything(t *testing.T) {
+	r := exampleReport()
+	r.look.SenderID = "a\n\"b\"\\\xff} 1"
+	all := metricsOf(t, r)
+	lint(t, all)
+	require.Contains(t, all["questdb_sf_rows_acked_total"].order[0], `sender_id="a\n\"b\"\\`+"\uFFFD"+`} 1"`)
+}
+
 func TestDurabilityIsTheOneInForce(t *testing.T) {
 	r := exampleReport()
 	for d, want := range map[sfpool.Durability]string{

@@ -3,6 +3,7 @@
 package status
 
 import (
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -66,13 +67,21 @@ func (d *disk) look(dir, senderID string, orphans []string) files {
 	return d.seen
 }
 
-// read looks, once at a time.
+// read looks, once at a time. Nobody is above it who would catch a panic, and the agent has
+// to stay up, whatever stands in a file.
 func (d *disk) read(dir, senderID string, orphans []string) {
-	seen := files{letters: d.letters.look(d.fs, dir, senderID), orphans: d.peek(dir, orphans)}
+	var seen files
+	defer func() {
+		if bug := recover(); bug != nil {
+			seen.kept.Error = fmt.Sprintf("bug: %v", bug)
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.seen, d.at = seen, time.Now()
+		close(d.looking)
+		d.looking = nil
+	}()
+	seen.letters = d.letters.look(d.fs, dir, senderID)
+	seen.orphans = d.peek(dir, orphans)
 	seen.wounds, seen.kept = d.wounds(dir)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.seen, d.at = seen, time.Now()
-	close(d.looking)
-	d.looking = nil
 }

@@ -213,3 +213,15 @@ func TestFilesAreLeftAloneWhileRowsGoToRAM(t *testing.T) {
 		require.Zero(t, s.opened.Load())
 	})
 }
+
+func TestAPanicOverAFileDoesNotEndTheAgent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newShop(t)
+		bug := func(vfstest.Op) { panic("cannot be") }
+		s.hook.Store(&bug)
+		require.Equal(t, "bug: cannot be", s.document().Kept.Error)
+		s.hook.Store(nil)
+		time.Sleep(filesEvery)
+		require.Empty(t, s.document().Kept.Error)
+	})
+}
