@@ -4,6 +4,9 @@ package status
 
 import (
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -224,4 +227,27 @@ func TestAPanicOverAFileDoesNotEndTheAgent(t *testing.T) {
 		time.Sleep(filesEvery)
 		require.Empty(t, s.document().Kept.Error)
 	})
+}
+
+func TestASlotOfAnotherClientIsToldAsSuch(t *testing.T) {
+	s, size := newShop(t), int64(0)
+	const golden = "../slot/testdata/g3-python-6.0.0"
+	err := filepath.WalkDir(golden, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		if strings.HasSuffix(path, ".sfa") {
+			size += int64(len(b))
+		}
+		s.keeps(t, "py-0/"+e.Name(), string(b))
+		return err
+	})
+	require.NoError(t, err)
+	s.stats.Orphans = []sfpool.OrphanStats{{Name: "py-0", State: "waiting"}}
+	o := s.document().Orphans[0]
+	require.True(t, o.Foreign)
+	require.Positive(t, size)
+	require.Equal(t, size, o.FileBytes)
+	require.Contains(t, plain(drawn(t, &api.Document{Stores: []api.Store{s.document()}})), "py-0 (of another client) waiting not counted")
 }

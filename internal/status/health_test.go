@@ -117,3 +117,20 @@ func TestTheHistoryIsAnHourOfSamples(t *testing.T) {
 		require.Equal(t, 119*sampleEvery, now.At.Sub(r.history[0].At))
 	})
 }
+
+func TestTheRateOfNowIsNotThatOfAMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHealth(t)
+		for i := range int64(4) {
+			h.f.is(func(f *fake) { f.stats.AppendedBytes = 3000 * i })
+			h.after(sampleEvery)
+		}
+		h.w.sample(h.s)
+		h.f.is(func(f *fake) { f.stats.AppendedBytes += 3000 })
+		now := func() int64 { r := h.w.look(h.s); return r.history[len(r.history)-1].Stored }
+		time.Sleep(time.Second)
+		require.Equal(t, int64(3000/31), now(), "since the sample before the last")
+		time.Sleep(29 * time.Second)
+		require.Equal(t, int64(100), now(), "since the last")
+	})
+}

@@ -41,7 +41,7 @@ type watch struct {
 	mu      sync.Mutex   // guards what follows
 	last    progress     // when something moved last
 	history []api.Sample // the oldest first
-	before  totals       // of the last sample
+	before  [2]totals    // of the last two samples, the last one first
 }
 
 // progress is what tells that rows move.
@@ -119,16 +119,21 @@ func (w *watch) sample(sources []*Source) {
 	defer w.mu.Unlock()
 	w.history = append(w.history, w.point(&r.view))
 	w.history = w.history[max(0, len(w.history)-maxSamples):]
-	w.before = totalsOf(&r.view)
+	w.before = [2]totals{totalsOf(&r.view), w.before[0]}
 }
 
-// point is what is true now, with the rates since the last sample. The caller holds mu.
+// point is what is true now, with the rates since the last sample, or since the one before
+// if that was just now: a moment has no rate. The caller holds mu.
 func (w *watch) point(v *View) api.Sample {
 	now := totalsOf(v)
 	s := api.Sample{At: v.Now, PendingRows: v.pending(), PendingBytes: v.PendingBytes + v.RAMStats.PendingBytes}
-	if span := now.at.Sub(w.before.at).Seconds(); !w.before.at.IsZero() && span > 0 {
-		s.Stored = int64(float64(max(0, now.appended-w.before.appended)) / span)
-		s.Sent = int64(float64(max(0, now.acked-w.before.acked)) / span)
+	before := w.before[0]
+	if now.at.Sub(before.at) < sampleEvery/2 && !w.before[1].at.IsZero() {
+		before = w.before[1]
+	}
+	if span := now.at.Sub(before.at).Seconds(); !before.at.IsZero() && span > 0 {
+		s.Stored = int64(float64(max(0, now.appended-before.appended)) / span)
+		s.Sent = int64(float64(max(0, now.acked-before.acked)) / span)
 	}
 	return s
 }

@@ -157,9 +157,21 @@ func sum(t testing.TB, dom string) (rows int64) {
 	return rows
 }
 
-// trouble leaves what earlier runs may leave: dead letters, a slot whose rows belong
-// elsewhere, and a wound.
+// trouble is past with nothing of it meant to harm.
 func trouble(t testing.TB, dir string) {
+	t.Helper()
+	past(t, dir, "meter", "time before 1970", "more than 2046 values")
+}
+
+// attack is past with names and words that want to be markup.
+func attack(t testing.TB, dir string) {
+	t.Helper()
+	past(t, dir, "meter <b>7</b>", "time before 1970", `<img src=x onerror=document.title="taken">`)
+}
+
+// past leaves what earlier runs may leave: dead letters, a slot whose rows belong
+// elsewhere, and a wound.
+func past(t testing.TB, dir, table, often, seldom string) {
 	t.Helper()
 	p, err := sfpool.Open(t.Context(), sfpool.Config{URLs: []string{"http://old-server:9000"}, Dir: dir, SenderID: "retired", CloseFlushTimeout: -1})
 	require.NoError(t, err)
@@ -173,10 +185,10 @@ func trouble(t testing.TB, dir string) {
 	s.Return()
 	require.NoError(t, p.Close(t.Context()))
 	letters := deadletter.Open(deadletter.Options{FS: vfs.OS, Dir: dir, SenderID: "default"})
-	for reason, rows := range map[string]int{"time before 1970": 40, `<img src=x onerror=document.title="taken">`: 3} {
+	for reason, rows := range map[string]int{often: 40, seldom: 3} {
 		for range rows {
 			r := &qwp.Row{}
-			r.Reset("meter <b>7</b>")
+			r.Reset(table)
 			r.Long("v", 1)
 			require.NoError(t, letters.Add([]deadletter.Letter{{Row: r, Class: deadletter.Final, Reason: reason}}))
 		}

@@ -7,11 +7,15 @@ package browser
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
+	"image"
+	"image/color"
+	"image/png"
+	"maps"
 	"os"
 	"os/exec"
+	"slices"
 	"time"
 )
 
@@ -199,7 +203,7 @@ func (p *Page) Complaints(ctx context.Context) ([]string, error) {
 	return p.b.pipe.complaints[p.session], err
 }
 
-// Picture writes a PNG of the whole page, up to so many CSS pixels of its height.
+// Picture writes a PNG in 256 colours of the page, up to so many CSS pixels of its height.
 func (p *Page) Picture(ctx context.Context, file string, most int) error {
 	var height int
 	if err := p.Eval(ctx, "document.documentElement.scrollHeight", &height); err != nil {
@@ -208,13 +212,39 @@ func (p *Page) Picture(ctx context.Context, file string, most int) error {
 	if err := p.resize(ctx, p.look.Width, min(height, most)); err != nil {
 		return err
 	}
-	var shot struct{ Data string }
+	var shot struct{ Data []byte } // base64
 	if err := p.call(ctx, "Page.captureScreenshot", params{"format": "png"}, &shot); err != nil {
 		return err
 	}
-	png, err := base64.StdEncoding.DecodeString(shot.Data)
+	whole, err := png.Decode(bytes.NewReader(shot.Data))
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(file, png, 0o644)
+	var b bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&b, paletted(whole)); err != nil {
+		return err
+	}
+	return os.WriteFile(file, b.Bytes(), 0o644)
+}
+
+// paletted keeps the 256 colours that are there most: what lies in a repository is to be
+// small, and the others are edges of letters.
+func paletted(from image.Image) *image.Paletted {
+	count, area := map[color.Color]int{}, from.Bounds()
+	for y := area.Min.Y; y < area.Max.Y; y++ {
+		for x := area.Min.X; x < area.Max.X; x++ {
+			count[from.At(x, y)]++
+		}
+	}
+	most := slices.SortedFunc(maps.Keys(count), func(a, b color.Color) int { return count[b] - count[a] })
+	to, index := image.NewPaletted(area, color.Palette(most[:min(256, len(most))])), map[color.Color]int{}
+	for _, c := range most {
+		index[c] = to.Palette.Index(c)
+	}
+	for y := area.Min.Y; y < area.Max.Y; y++ {
+		for x := area.Min.X; x < area.Max.X; x++ {
+			to.SetColorIndex(x, y, uint8(index[from.At(x, y)]))
+		}
+	}
+	return to
 }

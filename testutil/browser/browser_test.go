@@ -114,14 +114,14 @@ func TestPicturesForTheDocumentation(t *testing.T) {
 	for name, look := range map[string]browser.Look{
 		"status.png": {}, "status-dark.png": {Dark: true}, "status-phone.png": {Width: 360, Height: 800},
 	} {
-		require.NoError(t, b.open(ctx, t, look).Picture(ctx, filepath.Join(dir, name), 2400))
+		require.NoError(t, b.open(ctx, t, look).Picture(ctx, filepath.Join(dir, name), 1700))
 	}
 }
 
 func TestWhatAServerSaysIsNeverMarkup(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	b := start(ctx, t, trouble)
+	b := start(ctx, t, attack)
 	const evil = `<img src=x onerror=document.title="taken">`
 	b.srv.Configure(func(o *qwpserver.Options) {
 		o.NoQWP = true
