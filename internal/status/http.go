@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // handler answers GET and HEAD.
@@ -32,6 +33,7 @@ func onlyLoopback(next http.Handler) http.Handler {
 		if h, _, err := net.SplitHostPort(host); err == nil {
 			host = h
 		}
+		host = strings.ToLower(strings.Trim(host, "[]")) // those of an IPv6 address without a port
 		if host != "" && !isLoopback(host) {
 			http.Error(w, "status_address is for this machine only; name a host in it to be reached under "+strconv.Quote(r.Host), http.StatusForbidden)
 			return

@@ -108,7 +108,10 @@ func TestOnlyReadingIsAnswered(t *testing.T) {
 
 func TestAStrangersNameForThisMachineIsRefused(t *testing.T) {
 	url := shown(t, "127.0.0.1:0", new(heard), source(newFake("/sf"), Block{}))
-	for host, code := range map[string]int{"evil.example": 403, "evil.example:8090": 403, "localhost:8090": 200, "127.0.0.1": 200, "[::1]:1": 200} {
+	for host, code := range map[string]int{
+		"evil.example": 403, "evil.example:8090": 403, "localhost.evil.example": 403, "127.0.0.1.evil.example": 403, "[2001:db8::1]": 403, "10.0.0.1": 403,
+		"localhost:8090": 200, "LocalHost": 200, "127.0.0.1": 200, "[::1]:1": 200, "[::1]": 200, "box.localhost": 200,
+	} {
 		a, _ := request(t, "GET", url+"api/status", host)
 		require.Equal(t, code, a.StatusCode, host)
 	}
