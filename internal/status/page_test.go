@@ -102,7 +102,7 @@ func TestWhyNothingMovesIsTheFirstThingOneReads(t *testing.T) {
 		require.Regexp(t, `^questdb_sf questdb_sf as of \S+ \S+ UTC waiting 50 rows are pending; waiting for the server since 2000-01-01T00:00:00Z: `+
 			`dial tcp: connection refused /stuck`, words, "before a store that is well")
 		require.Contains(t, words, "healthy nothing is pending /sf (default)")
-		require.Contains(t, words, "not in sight time to empty")
+		require.Contains(t, words, "not in sight time to empty not in sight time to full", "0 is no time")
 	})
 }
 
