@@ -6,8 +6,9 @@
 //
 //	/metrics     the figures for Prometheus
 //	/healthz     200, or 503 and one line of words why
-//	/api/status  everything, in JSON
-//	/            a page that draws that, without outside resources
+//	/api/status  everything, in JSON: see the package api
+//	/            a page with the same, without outside resources
 //
-// It only reads. Nothing of it runs without status_address.
+// It only reads. Nothing of it runs without status_address, and the files of a store
+// (files.go) are looked at only while somebody asks for the last two.
 package status

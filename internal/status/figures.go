@@ -143,7 +143,7 @@ var places = []Figure[View]{
 	{"store_max_bytes", Gauge, "Their limit.", func(v *View) int64 { return v.MaxBytes }},
 	{"retained_bytes", Gauge, "Bytes of acked segments that are kept for rewind.", func(v *View) int64 { return v.RetainedBytes }},
 	{"store_lasts_ns", Gauge, "How long an outage the limit bridges at the present rate; 0 while that is not known.", func(v *View) int64 { return int64(v.Lasts) }},
-	{"time_to_full_ns", Gauge, "How long what is left of the store lasts at the present rate; 0 while that is not known.", func(v *View) int64 { return int64(v.TimeToFull) }},
+	{"time_to_full_ns", Gauge, "How long what is left of the store lasts at the present rate; 0 while that is not known or not in sight.", func(v *View) int64 { return int64(v.TimeToFull) }},
 	{"time_to_empty_ns", Gauge, "When the backlog is gone at the rate at which it shrinks; 0 while it does not.", func(v *View) int64 { return int64(timeToEmpty(v)) }},
 	{"disk_free_bytes", Gauge, "Free bytes of the filesystem of sf_dir; 0 while that is not known.", func(v *View) int64 { return v.DiskFree }},
 	{"durability", Gauge, "What accepted rows survive: 3 a power cut (flush), 2 one but for the last moment (periodic), 1 the end of the process (memory), 0 nothing (RAM).", durability},

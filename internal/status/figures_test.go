@@ -108,7 +108,7 @@ func exampleReport() report {
 	h.Observe(time.Hour)
 	f.stats.AckTimes = h.Snapshot()
 	f.stats.Slots[0].Pending, f.stats.Slots[0].Connected = 200, true
-	w := new(watch)
+	w := newWatch()
 	return w.look([]*Source{source(f, Block{FullFor: time.Second, Dropped: 7, Changes: Changes{Altered: 3}})})
 }
 
@@ -172,6 +172,14 @@ func TestTwoStoresStandInOneFamilyWithLabels(t *testing.T) {
 	require.Len(t, all["questdb_sf_ack_latency_seconds"].samples, 2*(len(latency.Bounds)+3))
 }
 
+func TestALabelMayHoldAnything(t *testing.T) {
+	r := exampleReport()
+	r.look.SenderID = "a\n\"b\"\\\xff} 1"
+	all := metricsOf(t, r)
+	lint(t, all)
+	require.Contains(t, all["questdb_sf_rows_acked_total"].order[0], `sender_id="a\n\"b\"\\`+"\uFFFD"+`} 1"`)
+}
+
 func TestDurabilityIsTheOneInForce(t *testing.T) {
 	r := exampleReport()
 	for d, want := range map[sfpool.Durability]string{
@@ -187,7 +195,7 @@ func TestDurabilityIsTheOneInForce(t *testing.T) {
 func TestTheDocumentHasNoNulls(t *testing.T) {
 	f := newFake("/sf")
 	f.stats.Slots, f.state.Details.Segments = nil, nil
-	b, err := json.Marshal(documentOf([]report{new(watch).look([]*Source{source(f, Block{})})}))
+	b, err := json.Marshal(documentOf([]report{newWatch().look([]*Source{source(f, Block{})})}))
 	require.NoError(t, err)
 	require.NotContains(t, string(b), "null")
 }

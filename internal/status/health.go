@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/questdb-sf/questdb_sf/sfpool"
 )
 
 const (
@@ -48,12 +50,18 @@ func (r *report) stuck(still time.Duration) string {
 	v := &r.view
 	text := fmt.Sprintf("%d rows are pending and nothing has moved for %s", v.pending(), still.Round(time.Second))
 	if s := v.outage(); s != nil {
-		text += fmt.Sprintf("; waiting for the server since %s", s.OutageSince.UTC().Format(time.RFC3339))
-		if s.LastError != nil {
-			text += ": " + line(s.LastError)
-		}
+		text += "; " + waiting(s)
 	} else if held := v.HeldRows + v.RAMStats.HeldRows; held > 0 {
 		text += fmt.Sprintf("; %d of them wait for their tables", held)
+	}
+	return text
+}
+
+// waiting says since when the server takes nothing of a slot, and why.
+func waiting(s *sfpool.SlotStats) string {
+	text := "waiting for the server since " + s.OutageSince.UTC().Format(time.RFC3339)
+	if s.LastError != nil {
+		text += ": " + line(s.LastError)
 	}
 	return text
 }

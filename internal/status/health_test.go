@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/questdb-sf/questdb_sf/internal/status/api"
 )
 
 // health is what /healthz would say of a store, which is sampled as by a server.
@@ -21,7 +23,7 @@ type health struct {
 
 func newHealth(t testing.TB) *health {
 	f := newFake("/sf")
-	return &health{t: t, f: f, w: new(watch), s: []*Source{source(f, Block{})}}
+	return &health{t: t, f: f, w: newWatch(), s: []*Source{source(f, Block{})}}
 }
 
 func (h *health) after(d time.Duration) *health {
@@ -111,7 +113,24 @@ func TestTheHistoryIsAnHourOfSamples(t *testing.T) {
 		require.Equal(t, int64(50), last.Sent)
 		now := r.history[maxSamples-1]
 		require.Equal(t, r.view.Now, now.At, "the present moment")
-		require.Equal(t, sample{At: now.At, PendingRows: 199}, now, "nothing since the last sample")
+		require.Equal(t, api.Sample{At: now.At, PendingRows: 199}, now, "nothing since the last sample")
 		require.Equal(t, 119*sampleEvery, now.At.Sub(r.history[0].At))
+	})
+}
+
+func TestTheRateOfNowIsNotThatOfAMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHealth(t)
+		for i := range int64(4) {
+			h.f.is(func(f *fake) { f.stats.AppendedBytes = 3000 * i })
+			h.after(sampleEvery)
+		}
+		h.w.sample(h.s)
+		h.f.is(func(f *fake) { f.stats.AppendedBytes += 3000 })
+		now := func() int64 { r := h.w.look(h.s); return r.history[len(r.history)-1].Stored }
+		time.Sleep(time.Second)
+		require.Equal(t, int64(3000/31), now(), "since the sample before the last")
+		time.Sleep(29 * time.Second)
+		require.Equal(t, int64(100), now(), "since the last")
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // handler answers GET and HEAD.
@@ -16,7 +17,7 @@ func (s *server) handler(at net.Addr) http.Handler {
 	mux.HandleFunc("GET /metrics", s.metrics)
 	mux.HandleFunc("GET /healthz", s.health)
 	mux.HandleFunc("GET /api/status", s.api)
-	mux.HandleFunc("GET /{$}", servePage)
+	mux.HandleFunc("GET /{$}", s.page)
 	host, _, err := net.SplitHostPort(at.String())
 	if err == nil && isLoopback(host) {
 		return onlyLoopback(mux)
@@ -32,6 +33,7 @@ func onlyLoopback(next http.Handler) http.Handler {
 		if h, _, err := net.SplitHostPort(host); err == nil {
 			host = h
 		}
+		host = strings.ToLower(strings.Trim(host, "[]")) // those of an IPv6 address without a port
 		if host != "" && !isLoopback(host) {
 			http.Error(w, "status_address is for this machine only; name a host in it to be reached under "+strconv.Quote(r.Host), http.StatusForbidden)
 			return
@@ -42,12 +44,12 @@ func onlyLoopback(next http.Handler) http.Handler {
 
 func (s *server) metrics(w http.ResponseWriter, _ *http.Request) {
 	var b bytes.Buffer
-	writeMetrics(&b, s.reports())
+	writeMetrics(&b, s.reports((*watch).look))
 	answer(w, http.StatusOK, "text/plain; version=0.0.4; charset=utf-8", b.Bytes())
 }
 
 func (s *server) health(w http.ResponseWriter, _ *http.Request) {
-	text, well := healthText(s.reports())
+	text, well := healthText(s.reports((*watch).look))
 	code := http.StatusOK
 	if !well {
 		code = http.StatusServiceUnavailable
@@ -56,7 +58,7 @@ func (s *server) health(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *server) api(w http.ResponseWriter, _ *http.Request) {
-	b, err := json.Marshal(documentOf(s.reports()))
+	b, err := json.Marshal(documentOf(s.reports((*watch).lookAtAll)))
 	if err != nil {
 		http.Error(w, "bug: the status cannot be written as JSON: "+err.Error(), http.StatusInternalServerError)
 		return
@@ -64,10 +66,15 @@ func (s *server) api(w http.ResponseWriter, _ *http.Request) {
 	answer(w, http.StatusOK, "application/json", b)
 }
 
-func servePage(w http.ResponseWriter, _ *http.Request) {
+func (s *server) page(w http.ResponseWriter, _ *http.Request) {
 	p := page()
+	html, err := p.draw(documentOf(s.reports((*watch).lookAtAll)))
+	if err != nil {
+		http.Error(w, "bug: the page cannot be drawn: "+err.Error(), http.StatusInternalServerError)
+		return
+	}
 	w.Header().Set("Content-Security-Policy", p.policy)
-	answer(w, http.StatusOK, "text/html; charset=utf-8", p.html)
+	answer(w, http.StatusOK, "text/html; charset=utf-8", html)
 }
 
 // answer sends a whole body. net/http leaves it out for HEAD.

@@ -81,7 +81,7 @@ func (s *server) add(key storeKey, src *Source) {
 	defer s.mu.Unlock()
 	w := s.watch[key]
 	if w == nil {
-		w = &watch{}
+		w = newWatch()
 		s.watch[key] = w
 		s.stores = append(s.stores, w)
 	}
@@ -118,8 +118,9 @@ func (s *server) each(f func(w *watch, sources []*Source)) {
 	}
 }
 
-func (s *server) reports() (list []report) {
-	s.each(func(w *watch, sources []*Source) { list = append(list, w.look(sources)) })
+// reports looks at each store in one way.
+func (s *server) reports(look func(*watch, []*Source) report) (list []report) {
+	s.each(func(w *watch, sources []*Source) { list = append(list, look(w, sources)) })
 	return list
 }
 

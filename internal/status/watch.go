@@ -3,11 +3,14 @@
 package status
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/questdb-sf/questdb_sf/internal/status/api"
 	"github.com/questdb-sf/questdb_sf/internal/store"
+	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
 
 const (
@@ -26,32 +29,25 @@ type Source struct {
 	}
 	// Block returns what the block counts itself. It may be called at any time.
 	Block func() Block
+	// Version is that of the program; "" where it is not known.
+	Version string
 }
 
 // watch sees how one store gets on. Its methods are safe for concurrent use.
 type watch struct {
 	sources []*Source // the owner's mu guards them
+	disk    disk
 
-	mu      sync.Mutex // guards what follows
-	last    progress   // when something moved last
-	history []sample   // the oldest first
-	before  totals     // of the last sample
+	mu      sync.Mutex   // guards what follows
+	last    progress     // when something moved last
+	history []api.Sample // the oldest first
+	before  [2]totals    // of the last two samples, the last one first
 }
 
 // progress is what tells that rows move.
 type progress struct {
 	done int64 // rows that left the store to the server, or as dead letters
 	at   time.Time
-}
-
-// sample is a point of the history.
-type sample struct {
-	At           time.Time `json:"at"`
-	PendingRows  int64     `json:"rows_pending"`
-	PendingBytes int64     `json:"bytes_pending"`
-	// Stored and Sent are bytes of frames a second since the sample before.
-	Stored int64 `json:"stored_bytes_per_second"`
-	Sent   int64 `json:"sent_bytes_per_second"`
 }
 
 type totals struct {
@@ -65,7 +61,24 @@ type report struct {
 	look    store.Look
 	why     []string // it is not well; none in health
 	moved   time.Time
-	history []sample // with the present moment as its last point
+	history []api.Sample // with the present moment as its last point
+	files   files        // nothing until they are asked for
+	program string       // its version
+}
+
+func newWatch() *watch { return &watch{disk: disk{fs: vfs.ReadOnly(vfs.OS)}} }
+
+// lookAtAll is look, with what the files tell.
+func (w *watch) lookAtAll(sources []*Source) report {
+	r := w.look(sources)
+	if !r.view.RAM { // who knows what is mounted there now
+		var orphans []string
+		for _, o := range r.view.Orphans {
+			orphans = append(orphans, o.Name)
+		}
+		r.files = w.disk.look(r.look.Dir, r.look.SenderID, orphans)
+	}
+	return r
 }
 
 // look takes a report of a store over its blocks, of which there is one at least.
@@ -77,6 +90,7 @@ func (w *watch) look(sources []*Source) report {
 	r.view.Now = time.Now()
 	for _, s := range sources {
 		r.view.Block = r.view.Block.plus(s.Block())
+		r.program = cmp.Or(r.program, s.Version)
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -105,16 +119,21 @@ func (w *watch) sample(sources []*Source) {
 	defer w.mu.Unlock()
 	w.history = append(w.history, w.point(&r.view))
 	w.history = w.history[max(0, len(w.history)-maxSamples):]
-	w.before = totalsOf(&r.view)
+	w.before = [2]totals{totalsOf(&r.view), w.before[0]}
 }
 
-// point is what is true now, with the rates since the last sample. The caller holds mu.
-func (w *watch) point(v *View) sample {
+// point is what is true now, with the rates since the last sample, or since the one before
+// if that was just now: a moment has no rate. The caller holds mu.
+func (w *watch) point(v *View) api.Sample {
 	now := totalsOf(v)
-	s := sample{At: v.Now, PendingRows: v.pending(), PendingBytes: v.PendingBytes + v.RAMStats.PendingBytes}
-	if span := now.at.Sub(w.before.at).Seconds(); !w.before.at.IsZero() && span > 0 {
-		s.Stored = int64(float64(max(0, now.appended-w.before.appended)) / span)
-		s.Sent = int64(float64(max(0, now.acked-w.before.acked)) / span)
+	s := api.Sample{At: v.Now, PendingRows: v.pending(), PendingBytes: v.PendingBytes + v.RAMStats.PendingBytes}
+	before := w.before[0]
+	if now.at.Sub(before.at) < sampleEvery/2 && !w.before[1].at.IsZero() {
+		before = w.before[1]
+	}
+	if span := now.at.Sub(before.at).Seconds(); !before.at.IsZero() && span > 0 {
+		s.Stored = int64(float64(max(0, now.appended-before.appended)) / span)
+		s.Sent = int64(float64(max(0, now.acked-before.acked)) / span)
 	}
 	return s
 }

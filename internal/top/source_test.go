@@ -169,6 +169,14 @@ const statusText = `{"now":"2026-11-28T12:00:00Z","stores":[{"sf_dir":"/sf","sen
  "ledger":{"accepted":10,"acked":3,"pending":4,"dead_lettered":1,"evicted":1,"quarantined":1,"unknown":0}}],
 "orphans":[{"name":"old-0","state":"waiting","rows_pending":7}]},{"sf_dir":"/other"}]}`
 
+// says is the address of an agent that says one thing.
+func says(t testing.TB, text string) (url string) {
+	t.Helper()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, text) }))
+	t.Cleanup(srv.Close)
+	return srv.URL
+}
+
 func TestAnAgentIsAskedForItsStatus(t *testing.T) {
 	text := statusText
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

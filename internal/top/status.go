@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/questdb-sf/questdb_sf/internal/status/api"
 )
 
 // Status reads what a running agent tells at its status_address.
@@ -47,43 +49,6 @@ func StatusURL(typed string) (string, error) {
 	return u.String(), nil
 }
 
-// document is what matters here of /api/status.
-type document struct {
-	Now    time.Time  `json:"now"`
-	Stores []storeDoc `json:"stores"`
-}
-
-type storeDoc struct {
-	Dir      string           `json:"sf_dir"`
-	SenderID string           `json:"sender_id"`
-	Why      []string         `json:"why"`
-	Figures  map[string]int64 `json:"figures"`
-	Slots    []slotDoc        `json:"slots"`
-	Orphans  []struct {
-		Name    string `json:"name"`
-		State   string `json:"state"`
-		Pending int64  `json:"rows_pending"`
-	} `json:"orphans"`
-}
-
-type slotDoc struct {
-	Name      string           `json:"name"`
-	State     string           `json:"state"`
-	InRAM     bool             `json:"in_ram"`
-	LastError string           `json:"last_error"`
-	Oldest    *time.Time       `json:"oldest_pending"`
-	Figures   map[string]int64 `json:"figures"`
-	Ledger    struct {
-		Accepted     int64 `json:"accepted"`
-		Acked        int64 `json:"acked"`
-		Pending      int64 `json:"pending"`
-		DeadLettered int64 `json:"dead_lettered"`
-		Evicted      int64 `json:"evicted"`
-		Quarantined  int64 `json:"quarantined"`
-		Unknown      int64 `json:"unknown"`
-	} `json:"ledger"`
-}
-
 // Read asks once.
 func (s *Status) Read(ctx context.Context) (Reading, error) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
@@ -101,14 +66,18 @@ func (s *Status) Read(ctx context.Context) (Reading, error) {
 	if err != nil {
 		return Reading{}, fmt.Errorf("ask the agent at %s: %w", s.URL, err)
 	}
-	var d document
+	var d api.Document
 	if err := json.Unmarshal(body, &d); err != nil || resp.StatusCode != http.StatusOK || d.Now.IsZero() {
 		return Reading{}, fmt.Errorf("%s is no status of an agent (HTTP %d): give the address of status_address", s.URL, resp.StatusCode)
+	}
+	if d.Version > api.Version {
+		return Reading{}, fmt.Errorf("the agent at %s tells its status in version %d, and this program knows %d: use one as new as the agent",
+			s.URL, d.Version, api.Version)
 	}
 	return s.reading(&d)
 }
 
-func (s *Status) reading(d *document) (Reading, error) {
+func (s *Status) reading(d *api.Document) (Reading, error) {
 	r := Reading{At: d.Now, Remote: true, Slots: []Slot{}, Agents: []int{}}
 	var names []string
 	for i := range d.Stores {
@@ -125,7 +94,7 @@ func (s *Status) reading(d *document) (Reading, error) {
 	return r, nil
 }
 
-func (r *Reading) add(d *storeDoc) {
+func (r *Reading) add(d *api.Store) {
 	r.StoreBytes += d.Figures["store_bytes"]
 	r.MaxBytes += d.Figures["store_max_bytes"]
 	r.LetterBytes += d.Figures["dead_letter_bytes"]
@@ -149,6 +118,10 @@ func (r *Reading) add(d *storeDoc) {
 		r.Slots = append(r.Slots, slot)
 	}
 	for _, o := range d.Orphans {
-		r.Slots = append(r.Slots, Slot{Name: o.Name, State: o.State, Accepted: o.Pending, Pending: o.Pending})
+		slot := Slot{Name: o.Name, State: o.State, Accepted: o.Pending, Pending: o.Pending, PendingBytes: o.Bytes}
+		if o.Oldest != nil && o.Pending > 0 {
+			slot.Oldest = *o.Oldest
+		}
+		r.Slots = append(r.Slots, slot)
 	}
 }

@@ -4,14 +4,10 @@ package browser_test
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,144 +15,83 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/questdb-sf/questdb_sf/testutil/browser"
-	"github.com/questdb-sf/questdb_sf/testutil/execd"
-	"github.com/questdb-sf/questdb_sf/testutil/gen"
 	"github.com/questdb-sf/questdb_sf/testutil/qwpserver"
 )
 
-// bed is the binary with a page and a server that comes and goes.
-type bed struct {
-	srv *qwpserver.Server
-	p   *execd.Process
-	url string
-	set gen.Set
-}
-
-// start runs the test only where packaging/release-check, or somebody else, asks for it: a
-// browser is large and slow to start.
-func start(ctx context.Context, t *testing.T) *bed {
-	if os.Getenv("QUESTDB_SF_BROWSER") == "" {
-		t.Skip("QUESTDB_SF_BROWSER is not set; packaging/release-check page sets it")
-	}
-	srv, err := qwpserver.Start(qwpserver.Options{KeepRows: -1})
-	require.NoError(t, err)
-	t.Cleanup(srv.Close)
-	box, err := os.MkdirTemp("", "box-")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = os.RemoveAll(box) })
-	conf := fmt.Sprintf("[[outputs.questdb_sf]]\nurls = [%q]\nsf_dir = %q\nreconnect_max_backoff = \"500ms\"\nsf_max_segment_bytes = \"256KiB\"\nstatus_address = \"127.0.0.1:0\"\n",
-		srv.URL(), filepath.Join(box, "questdb_sf"))
-	p, err := execd.Start(conf)
-	require.NoError(t, err)
-	t.Cleanup(p.Close)
-	require.NoError(t, p.WaitLog(ctx, "status page"))
-	return &bed{srv: srv, p: p, set: gen.Set{Seed: 81}, url: regexp.MustCompile(`http://[0-9.:]+/`).FindString(
-		regexp.MustCompile(`status page.*`).FindString(p.Log()))}
-}
-
-func (b *bed) feed(ctx context.Context, t testing.TB, from, to int64) {
-	_, err := b.p.Stdin.Write(b.set.Lines(from, int(to-from)))
-	require.NoError(t, err)
-	require.NoError(t, b.p.WaitDurable(ctx, to))
-}
-
-// figures asks /api/status.
-func (b *bed) figures(t testing.TB) map[string]int64 {
-	r, err := http.Get(b.url + "api/status")
-	require.NoError(t, err)
-	defer r.Body.Close()
-	var d struct {
-		Stores []struct{ Figures map[string]int64 }
-	}
-	require.NoError(t, json.NewDecoder(r.Body).Decode(&d))
-	require.Len(t, d.Stores, 1)
-	return d.Stores[0].Figures
-}
-
-func (b *bed) await(t testing.TB, what func(f map[string]int64) bool) {
-	require.Eventually(t, func() bool { return what(b.figures(t)) }, time.Minute, 50*time.Millisecond)
-}
-
-// page returns the figures that the browser shows, and the rest of the document.
-func (b *bed) page(ctx context.Context, t testing.TB) (figures map[string]int64, dom string) {
-	dom, err := browser.DOM(ctx, b.url, browser.Look{})
-	require.NoError(t, err)
-	figures = map[string]int64{}
-	for _, m := range regexp.MustCompile(`data-figure="([a-z_0-9]+)">(-?[0-9]+)<`).FindAllStringSubmatch(dom, -1) {
-		figures[m[1]], err = strconv.ParseInt(m[2], 10, 64)
-		require.NoError(t, err)
-	}
-	return figures, dom
-}
-
-// still are the figures that do not move by themselves while nothing is written.
-var still = []string{
-	"rows_appended", "rows_acked", "rows_pending", "rows_dead_lettered", "rows_evicted", "rows_quarantined", "rows_unknown",
-	"bytes_appended", "bytes_pending", "store_bytes", "store_max_bytes", "slots_live", "slots_leaked", "incidents", "durability",
-}
-
-// compare looks at the page until nothing has moved meanwhile: right after rows were
-// acked, files are still being trimmed. A page that a busy machine had no time to fill
-// is looked at again, too.
-func (b *bed) compare(ctx context.Context, t testing.TB) string {
+// shows waits until a page that stays open shows a figure.
+func shows(ctx context.Context, t testing.TB, p *browser.Page, name string, value int64) {
 	t.Helper()
-	for {
-		before := b.figures(t)
-		got, dom := b.page(ctx, t)
-		if after := b.figures(t); len(got) > 0 && equal(before, after) {
-			require.Len(t, got, len(before), "the page shows all figures:\n%s", dom)
-			same(t, before, got, dom)
-			return dom
-		}
-		require.NoError(t, ctx.Err(), "the figures do not come to rest")
-	}
-}
-
-func equal(a, b map[string]int64) bool {
-	return !slices.ContainsFunc(still, func(name string) bool { return a[name] != b[name] })
-}
-
-func same(t testing.TB, want, got map[string]int64, dom string) {
-	t.Helper()
-	for _, name := range still {
-		require.Equal(t, want[name], got[name], name)
-		if m := regexp.MustCompile(`data-card="` + name + `" data-value="(\d+)"`).FindStringSubmatch(dom); m != nil {
-			require.Equal(t, strconv.FormatInt(want[name], 10), m[1], name)
-		}
-	}
-}
-
-// sum adds up what the slots on the page say.
-func sum(t testing.TB, dom string) (rows int64) {
-	for _, m := range regexp.MustCompile(`data-slot-pending="(\d+)"`).FindAllStringSubmatch(dom, -1) {
-		n, err := strconv.ParseInt(m[1], 10, 64)
-		require.NoError(t, err)
-		rows += n
-	}
-	return rows
+	require.NoError(t, p.Wait(ctx, fmt.Sprintf(`document.querySelector('[data-card="%s"]').dataset.value === "%d"`, name, value)))
 }
 
 func TestThePageShowsTheLedgerDuringAndAfterAnOutage(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	b := start(ctx, t)
+	open := b.open(ctx, t, browser.Look{})
 	b.feed(ctx, t, 0, 20_000)
 	b.await(t, func(f map[string]int64) bool { return f["rows_acked"] == 20_000 })
 	b.srv.Stop()
 	b.feed(ctx, t, 20_000, 70_000)
 	b.await(t, func(f map[string]int64) bool { return f["rows_pending"] == 50_000 && f["outage_ns"] > 0 })
-	dom := b.compare(ctx, t)
+	dom := b.compare(ctx, t, browser.Look{})
 	require.Equal(t, int64(50_000), sum(t, dom))
 	require.Contains(t, dom, `class="pending"`)
 	require.Contains(t, dom, "connection refused")
 	require.Contains(t, dom, `data-healthy="true"`, "an outage of seconds wakes nobody")
+	require.Contains(t, dom, "50000 rows are pending; waiting for the server since")
+	require.Equal(t, int64(50_000), sum(t, b.compare(ctx, t, browser.Look{NoScript: true})), "without a script")
+	shows(ctx, t, open, "rows_pending", 50_000)
 
 	require.NoError(t, b.srv.Restart())
 	b.await(t, func(f map[string]int64) bool { return f["rows_acked"] == 70_000 })
-	dom = b.compare(ctx, t)
+	dom = b.compare(ctx, t, browser.Look{})
 	require.Zero(t, sum(t, dom))
 	require.NotContains(t, dom, "connection refused")
+	require.Contains(t, dom, "nothing is pending")
+	shows(ctx, t, open, "rows_acked", 70_000)
+	complaints, err := open.Complaints(ctx)
+	require.NoError(t, err)
+	require.Empty(t, complaints)
 	require.NoError(t, b.p.Finish(ctx))
+}
+
+func TestThePageKeepsWhatIsOpenAndSaysWhenItIsOld(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	b := start(ctx, t)
+	p := b.open(ctx, t, browser.Look{})
+	var focused string
+	require.NoError(t, p.Eval(ctx, `document.querySelector("details").open = true, document.querySelector("summary").focus(), refresh()`, new(any)))
+	require.NoError(t, p.Wait(ctx, `document.documentElement.dataset.refreshed > 0`))
+	require.NoError(t, p.Wait(ctx, `document.querySelector("details").open`))
+	require.NoError(t, p.Eval(ctx, `document.activeElement.tagName`, &focused))
+	require.Equal(t, "SUMMARY", focused)
+	require.NoError(t, b.p.Finish(ctx))
+	require.NoError(t, p.Eval(ctx, `refresh()`, new(any)))
+	require.NoError(t, p.Wait(ctx, `document.querySelector("#now.bad[role=alert]").textContent.includes("what is shown is old")`))
+}
+
+func TestThePageFitsAPhone(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	b := start(ctx, t, trouble)
+	b.srv.Stop()
+	b.feed(ctx, t, 0, 30_000)
+	b.await(t, func(f map[string]int64) bool {
+		return f["rows_pending"] == 30_000 && f["outage_ns"] > 0 && f["orphans"] == 1
+	})
+	for _, l := range []browser.Look{{Width: 360, Height: 800}, {Width: 320, Height: 600, Dark: true}, {Width: 360, Height: 800, NoScript: true}} {
+		p := b.open(ctx, t, l)
+		require.NoError(t, p.Eval(ctx, `document.querySelectorAll("details").forEach(d => d.open = true)`, new(any)))
+		var wide struct{ Inner, Scroll int }
+		require.NoError(t, p.Eval(ctx, `({inner: innerWidth, scroll: document.documentElement.scrollWidth})`, &wide))
+		require.Equal(t, l.Width, wide.Inner)
+		require.LessOrEqual(t, wide.Scroll, l.Width, "it scrolls sideways")
+		var background string
+		require.NoError(t, p.Eval(ctx, `getComputedStyle(document.body).backgroundColor`, &background))
+		require.Equal(t, map[bool]string{false: "rgb(246, 247, 249)", true: "rgb(20, 23, 27)"}[l.Dark], background)
+	}
 }
 
 // pictures are taken where QUESTDB_SF_PICTURES names a directory, of an outage that
@@ -168,7 +103,7 @@ func TestPicturesForTheDocumentation(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
-	b := start(ctx, t)
+	b := start(ctx, t, trouble)
 	for step := range int64(48) {
 		if step == 24 {
 			b.srv.Stop()
@@ -177,16 +112,16 @@ func TestPicturesForTheDocumentation(t *testing.T) {
 		time.Sleep(5 * time.Second)
 	}
 	for name, look := range map[string]browser.Look{
-		"status.png": {}, "status-dark.png": {Dark: true}, "status-phone.png": {Width: 500, Height: 1500},
+		"status.png": {}, "status-dark.png": {Dark: true}, "status-phone.png": {Width: 360, Height: 800},
 	} {
-		require.NoError(t, browser.Picture(ctx, b.url, filepath.Join(dir, name), look))
+		require.NoError(t, b.open(ctx, t, look).Picture(ctx, filepath.Join(dir, name), 1700))
 	}
 }
 
 func TestWhatAServerSaysIsNeverMarkup(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	b := start(ctx, t)
+	b := start(ctx, t, attack)
 	const evil = `<img src=x onerror=document.title="taken">`
 	b.srv.Configure(func(o *qwpserver.Options) {
 		o.NoQWP = true
@@ -197,10 +132,18 @@ func TestWhatAServerSaysIsNeverMarkup(t *testing.T) {
 	})
 	b.feed(ctx, t, 0, 10)
 	require.Eventually(t, func() bool {
-		dom, err := browser.DOM(ctx, b.url, browser.Look{})
-		require.NoError(t, err)
+		p := b.open(ctx, t, browser.Look{})
+		_, dom := page(ctx, t, p)
 		require.NotContains(t, dom, "<img")
-		require.NotContains(t, dom, "<title>taken")
-		return strings.Contains(dom, "&lt;img src=x")
+		require.NotContains(t, dom, "<b>7")
+		require.Contains(t, dom, "meter &lt;b&gt;7", "the table of a dead letter")
+		complaints, err := p.Complaints(ctx)
+		require.NoError(t, err)
+		require.Empty(t, complaints)
+		var title string
+		require.NoError(t, p.Eval(ctx, "document.title", &title))
+		require.Equal(t, "questdb_sf", title)
+		require.NoError(t, p.Close(ctx))
+		return strings.Count(dom, "&lt;img src=x") > 1 // of the letter, and of the server
 	}, 50*time.Second, 100*time.Millisecond)
 }

@@ -127,7 +127,7 @@ func (o *Output) share() error {
 func (o *Output) show() {
 	o.hide = func() {}
 	if address, err := status.ParseAddress(o.StatusAddress); err == nil && address != "" {
-		o.hide = status.Show(address, &status.Source{Store: o.store, Block: o.block()}, o.Logger)
+		o.hide = status.Show(address, &status.Source{Store: o.store, Block: o.block(), Version: version(o.Version)}, o.Logger)
 	}
 }
 
