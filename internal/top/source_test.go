@@ -164,7 +164,7 @@ func TestWhatIsNoStoreIsReadWithoutHarm(t *testing.T) {
 }
 
 const statusText = `{"now":"2026-11-28T12:00:00Z","stores":[{"sf_dir":"/sf","sender_id":"default","why":["waiting for the server since 12:00"],
-"figures":{"store_bytes":2048,"store_max_bytes":4096,"dead_letter_bytes":5},
+"figures":{"store_bytes":2048,"store_max_bytes":4096,"dead_letter_bytes":5,"time_to_full_ns":60000000000,"time_to_empty_ns":1000000000},
 "slots":[{"name":"default-0","state":"live","last_error":"refused","oldest_pending":"2026-11-28T11:00:00Z","figures":{"bytes_pending":99},
  "ledger":{"accepted":10,"acked":3,"pending":4,"dead_lettered":1,"evicted":1,"quarantined":1,"unknown":0}}],
 "orphans":[{"name":"old-0","state":"waiting","rows_pending":7}]},{"sf_dir":"/other"}]}`
@@ -195,7 +195,7 @@ func TestAnAgentIsAskedForItsStatus(t *testing.T) {
 	r := read(t, &top.Status{URL: url, Store: "/sf"})
 	var h top.History
 	f := h.Add(r)
-	if r.Name != "/sf" || r.MaxBytes != 4096 || f.Rows != 11 || f.Bytes != 99 || f.Dead != 1 || f.Lost != 2 || f.Oldest != time.Hour {
+	if r.Name != "/sf" || r.MaxBytes != 4096 || f.Rows != 11 || f.Bytes != 99 || f.Dead != 1 || f.Lost != 2 || f.Oldest != time.Hour || f.ToFull != time.Minute || f.ToEmpty != time.Second {
 		t.Errorf("%+v\n%+v", r, f)
 	}
 	if f.Explanation != "waiting for the server since 12:00" {

@@ -98,6 +98,10 @@ func (r *Reading) add(d *api.Store) {
 	r.StoreBytes += d.Figures["store_bytes"]
 	r.MaxBytes += d.Figures["store_max_bytes"]
 	r.LetterBytes += d.Figures["dead_letter_bytes"]
+	if full := time.Duration(d.Figures["time_to_full_ns"]); full > 0 && (r.ToFull == 0 || full < r.ToFull) {
+		r.ToFull = full
+	}
+	r.ToEmpty = max(r.ToEmpty, time.Duration(d.Figures["time_to_empty_ns"]))
 	r.Trouble = append(r.Trouble, d.Why...)
 	for i := range d.Slots {
 		one := &d.Slots[i]

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"os/exec"
@@ -26,11 +27,13 @@ var build = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	bin := filepath.Join(cache, "questdb_sf-execd", "questdb_sf")
+	root := filepath.Join(filepath.Dir(here), "..", "..")
+	// One for each checkout: tests of two may run at once.
+	bin := filepath.Join(cache, "questdb_sf-execd", fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(root))), "questdb_sf")
 	// Another process may be running the binary of before.
 	fresh := fmt.Sprintf("%s.%d", bin, os.Getpid())
 	cmd := exec.Command("go", "build", "-o", fresh, "./cmd/standalone")
-	cmd.Dir = filepath.Join(filepath.Dir(here), "..", "..")
+	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the execd binary: %w\n%s", err, out)
 	}
