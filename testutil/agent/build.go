@@ -7,6 +7,7 @@ package agent
 import (
 	"context"
 	"fmt"
+	"hash/crc32"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,12 +54,13 @@ func build(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(cache, "questdb_sf")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
 	root, err := moduleRoot(ctx)
 	if err != nil {
+		return "", err
+	}
+	// One for each checkout: tests of two may run at once.
+	dir := filepath.Join(cache, "questdb_sf", fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(root))))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
 	fresh := filepath.Join(dir, fmt.Sprintf("telegraf.%d", os.Getpid()))
