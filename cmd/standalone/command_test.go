@@ -27,7 +27,7 @@ func TestWhatIsTypedWrongIsMetWithTheNearestThatIsRight(t *testing.T) {
 		{"verson", "did you mean version?"},
 		{"frobnicate", "questdb_sf help lists all"},
 		{"rewind -sinze 3h", "did you mean -since?"},
-		{"rewind -config a -sf-dir b -since 3h", "keep one"},
+		{"rewind -sender-id a -sf-dir b -since 3h", "give -config FILE too"},
 		{"rewind -since 3h", "-config FILE or -sf-dir DIR"},
 		{"rewind -sf-dir /nowhere -since yesterday", `"yesterday"`},
 		{"help rewnd", "did you mean rewind?"},

@@ -34,7 +34,14 @@ func (k *call) sending() (sfpool.Config, error) {
 	if k.config == "" {
 		return sfpool.Config{}, misuse("it sends, so it has to know where to: give -config FILE")
 	}
-	return k.pool()
+	cfg, err := k.pool()
+	if err != nil {
+		return cfg, err
+	}
+	if _, err := cfg.Auth(); err != nil { // else each attempt would fail without a word
+		return cfg, misuse("configuration %s: %w", k.config, err)
+	}
+	return cfg, nil
 }
 
 // isTerminal says whether somebody is looking.
