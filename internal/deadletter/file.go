@@ -213,19 +213,24 @@ func (f *File) publish() {
 // seal gives the active file of a class a number. Its name must be durable before
 // a new file takes the old one.
 func (f *File) seal(b *book) error {
-	last := 0
-	for _, other := range f.books {
-		if other.class == b.class {
-			last = max(last, other.number)
-		}
-	}
-	sealed := filepath.Join(f.o.Dir, fileName(f.o.SenderID, b.class, last+1))
+	number := f.lastSealed(b.class) + 1
+	sealed := filepath.Join(f.o.Dir, fileName(f.o.SenderID, b.class, number))
 	f.unnamed = true
 	if err := f.o.FS.Rename(f.path(b), sealed); err != nil {
 		return err
 	}
-	b.number = last + 1
+	b.number = number
 	return f.syncNames()
+}
+
+// lastSealed is the highest number of a file of a class; 0 if none is sealed.
+func (f *File) lastSealed(class Class) (last int) {
+	for _, b := range f.books {
+		if b.class == class {
+			last = max(last, b.number)
+		}
+	}
+	return last
 }
 
 func (f *File) syncNames() error {

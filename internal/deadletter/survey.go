@@ -38,16 +38,22 @@ type Survey struct {
 
 // Named says whose file of letters has a name, and whether it is sealed.
 func Named(name string) (senderID string, class Class, sealed, ok bool) {
+	senderID, class, number, ok := splitName(name)
+	return senderID, class, number > 0, ok
+}
+
+// splitName is the inverse of fileName for any sender_id.
+func splitName(name string) (senderID string, class Class, number int, ok bool) {
 	for _, class := range classes {
 		i := strings.LastIndex(name, "."+class.stem()+".")
 		if i <= 0 {
 			continue
 		}
 		if class, number, ok := parseName(name[:i], name); ok {
-			return name[:i], class, number > 0, true
+			return name[:i], class, number, true
 		}
 	}
-	return "", 0, false, false
+	return "", 0, 0, false
 }
 
 // Look reads a file of letters that somebody may be writing. It changes nothing.
