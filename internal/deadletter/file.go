@@ -153,7 +153,9 @@ func (f *File) load() error {
 	f.books = nil
 	for _, e := range entries {
 		name := e.Name()
-		if class, number, ok := parseName(f.o.SenderID, name); ok {
+		if e.IsDir() || e.Type()&fs.ModeNamedPipe != 0 {
+			continue // nobody can have written a letter there
+		} else if class, number, ok := parseName(f.o.SenderID, name); ok {
 			f.books = append(f.books, newBook(class, number, 0))
 		} else if f.isTemp(name) {
 			if err := f.o.FS.Remove(filepath.Join(f.o.Dir, name)); err != nil {
