@@ -85,7 +85,7 @@ func dirSource(k *call) (top.Source, error) {
 	if err != nil {
 		return nil, misuse("%w", err)
 	}
-	d := &top.Dir{FS: vfs.OS, Path: cfg.Dir, SenderID: cfg.SenderID, Now: time.Now, Keep: cfg.MinFreeSpace.Of}
+	d := &top.Dir{FS: vfs.ReadOnly(vfs.OS), Path: cfg.Dir, SenderID: cfg.SenderID, Now: time.Now, Keep: cfg.MinFreeSpace.Of}
 	if k.config != "" { // else the cap is not known
 		d.Cap = cfg.Capacity
 	}
