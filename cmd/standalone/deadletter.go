@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -79,7 +80,9 @@ func deadLetter(ctx context.Context, k *call, w wish) error {
 	}
 	fsys := vfs.ReadOnly(vfs.OS)
 	shelves, err := deadletter.Shelves(fsys, s.Dir)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		return noStore(s.Dir)
+	} else if err != nil {
 		return fmt.Errorf("look at sf_dir %s: %w", s.Dir, err)
 	}
 	if k.verb == "show" {

@@ -25,6 +25,7 @@ type depot struct {
 	srv       *qwpserver.Server
 	dir, conf string
 	next      int // the id of the next row
+	pid       int // of the process that has it open; 0 for none
 }
 
 func newDepot(t testing.TB) *depot {
