@@ -3,10 +3,12 @@
 package deadletter
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/qwp"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
@@ -96,13 +98,15 @@ func (v *Survey) damage(at int64) {
 	}
 }
 
-// between looks at what stands between two letters.
+// between looks at what stands between two letters. A first or second line of a letter
+// there is one of a letter that cannot be read; both together are one.
 func (v *Survey) between(from io.ReaderAt, at, end int64) error {
 	if at >= end {
 		return nil
 	}
 	v.Stray += end - at
 	s := newScanner(from, at, end)
+	told := false // of the letter that the line before is of
 	for {
 		begin := s.off
 		line, err := s.line()
@@ -112,10 +116,21 @@ func (v *Survey) between(from io.ReaderAt, at, end int64) error {
 		if err != nil {
 			return err
 		}
-		if _, isHead := parseHead(line); isHead || s.nul {
+		_, isHead := parseHead(line)
+		isFirst := isHuman(line)
+		if isFirst || s.nul || isHead && !told {
 			v.damage(begin)
 		}
+		told = isFirst
 	}
+}
+
+// isHuman says whether a line is the first of a letter: so exactly nobody writes notes.
+func isHuman(line []byte) bool {
+	text, ok := bytes.CutPrefix(line, []byte(humanMark))
+	at, _, marked := bytes.Cut(text, []byte(` table "`))
+	_, err := time.Parse(time.RFC3339, string(at))
+	return ok && marked && err == nil
 }
 
 // end looks at what stands behind the last letter.

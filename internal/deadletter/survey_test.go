@@ -60,6 +60,26 @@ func TestAFileOfLettersIsLookedAtWithoutAChange(t *testing.T) {
 	}
 }
 
+// A letter whose mark is damaged is text to who looks for letters, and no less lost.
+func TestEveryByteOfALetterThatIsWrongIsFound(t *testing.T) {
+	disk := newDisk(t)
+	do(t, open(disk).Add(lettersOf(deadletter.Refused, 0, 3)))
+	whole := content(t, disk, "default.refused.lp")
+	for _, sealed := range []bool{false, true} {
+		for at := range whole {
+			for _, mask := range []byte{1, 0x20, 0xff} {
+				b := bytes.Clone(whole)
+				b[at] ^= mask
+				put(t, disk, "default.refused.lp", b)
+				v, err := deadletter.Look(disk, dir+"/default.refused.lp", sealed)
+				if err != nil || v.Damaged == 0 && v.Torn == 0 && v.Letters < 3 || v.Damaged > 2 {
+					t.Errorf("byte %d, %q, by %#x: %+v, %v", at, whole[at], mask, v, err)
+				}
+			}
+		}
+	}
+}
+
 func TestTheNameOfAFileOfLettersSaysWhoseItIs(t *testing.T) {
 	for name, want := range map[string]string{
 		"box.dead-letter.lp": "box final false true", "box.refused.7.lp": "box refused true true", "a-b.refused.lp": "a-b refused false true",
