@@ -80,6 +80,13 @@ func (d *depot) foreign(name string) {
 	}
 }
 
+func (d *depot) must(err error) {
+	d.t.Helper()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+}
+
 func (d *depot) path(elem ...string) string {
 	return filepath.Join(append([]string{d.dir}, elem...)...)
 }

@@ -51,13 +51,6 @@ func states() []state {
 	}
 }
 
-func (d *depot) must(err error) {
-	d.t.Helper()
-	if err != nil {
-		d.t.Fatal(err)
-	}
-}
-
 // stock leaves 60 rows in three frames of a slot, and three dead letters.
 func (d *depot) stock() {
 	d.t.Helper()
