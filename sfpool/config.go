@@ -35,6 +35,11 @@ type Config struct {
 	// SenderID is the base of the slot names, letters, digits, '-' and '_'.
 	// Default "default". Two pools must not share Dir and SenderID.
 	SenderID string
+	// Beside says that the pool with this SenderID is open, in another process perhaps:
+	// this one drains orphans beside it, and is for nothing else. One at a time can. What
+	// the server refuses of theirs, the other takes over: it feeds those rows back with
+	// its own. Needs Dir.
+	Beside bool
 	// Destination is a label for where the rows belong, which each slot keeps in
 	// .target. Default: the sorted URLs. Slots with another target are never
 	// drained by this pool.

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
 
 // Remainder is a slot that still has rows.
@@ -21,8 +23,8 @@ type Remainder struct {
 // DrainAll looks for orphans at once, without waiting for a first write, and then
 // waits until nothing is left that this pool can send: what its own slots hold, and
 // with DrainOrphans what belongs to nobody. Slots that somebody else has open, that
-// are damaged, or whose rows belong elsewhere are passed over; Left tells of them. It
-// fails with the error of ctx, or ErrClosed.
+// are damaged or not to be trusted, or whose rows belong elsewhere are passed over; Left
+// tells of them. It fails with the error of ctx, or ErrClosed.
 func (p *Pool) DrainAll(ctx context.Context) error {
 	if p.cfg.inRAM() {
 		return p.WaitAcked(ctx)
@@ -79,7 +81,7 @@ func (p *Pool) allDrained() bool {
 // isToBeOpened says whether a slot of ours that has no sender holds frames that the
 // recovery will come to.
 func (p *Pool) isToBeOpened(g *glimpse) bool {
-	if g.member != nil || g.ailing != nil && (isLasting(g.ailing) || errors.As(g.ailing, new(*LockedError))) {
+	if g.member != nil || g.ailing != nil && (isLasting(g.ailing) || errors.As(g.ailing, new(*LockedError)) || errors.Is(g.ailing, vfs.ErrUntrusted)) {
 		return false
 	}
 	has, err := holdsSegments(p.cfg.FS, p.path(g.name))

@@ -47,6 +47,7 @@ func (p *Pool) FeedBack(ctx context.Context, most int) (rows int, err error) {
 	if err := p.letters.Load(); err != nil {
 		return 0, err
 	}
+	p.takeOver()
 	left := p.letters.Stats().Refused.Letters
 	if most > 0 {
 		left = min(left, int64(most))

@@ -25,6 +25,8 @@ type feeder struct {
 	bell chan struct{} // rings when there is something to feed; room for one
 	turn chan struct{} // whoever has put something in feeds; room for one
 
+	taking sync.Mutex // held while letters of a drain are taken over
+
 	// mu guards what follows. Nothing is done under it but to look and note.
 	mu      sync.Mutex
 	begun   bool // the server has taken something, and the letters were looked at
@@ -189,6 +191,13 @@ func (f *feeder) know(groups map[deadletter.Group]int64) {
 			f.clocks[g] = &feedClock{pause: firstFeedPause, next: time.Now()}
 		}
 	}
+}
+
+// relook has the letters looked at again: there are some that nobody was told of.
+func (f *feeder) relook() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.begun = false
 }
 
 // ready returns the reasons whose time has come: those to try, of which there are so

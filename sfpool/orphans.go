@@ -122,6 +122,7 @@ func (p *Pool) tendOrphans() {
 	}
 	if all, ok := p.mayLook(); ok {
 		p.lookForOrphans(all)
+		p.takeOver()
 	}
 	for p.startDrainer() {
 	}

@@ -111,7 +111,11 @@ func open(ctx context.Context, cfg Config, with parts) (*Pool, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("questdb_sf configuration: %w", err)
 	}
-	p := newPool(cfg.withDefaults(), with)
+	cfg = cfg.withDefaults()
+	if cfg.Beside {
+		cfg.SenderID = beside(cfg.SenderID)
+	}
+	p := newPool(cfg, with)
 	for _, step := range []struct {
 		doing string
 		run   func(context.Context) error

@@ -188,7 +188,7 @@ func holdsSegments(fsys vfs.FS, dir string) (bool, error) {
 		return false, nil
 	}
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".sfa") {
+		if e.Type().IsRegular() && strings.HasSuffix(e.Name(), ".sfa") {
 			return true, err
 		}
 	}

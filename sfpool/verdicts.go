@@ -34,7 +34,7 @@ func (c Config) checkConflict() error {
 // <sender_id>.verdicts.json in sf_dir.
 func (p *Pool) learn() *verdict.Book {
 	o := verdict.Options{Log: p.cfg.Logger, Conflict: p.cfg.TypeConflict}
-	if !p.cfg.inRAM() {
+	if !p.cfg.inRAM() && !p.cfg.Beside { // which leaves no file that nobody reads
 		o.FS, o.Path = p.cfg.FS, p.path(p.cfg.SenderID+".verdicts.json")
 	}
 	return verdict.New(o)

@@ -61,6 +61,7 @@ type call struct {
 	verb           string   // one of those of the command
 	args           []string // behind the flags
 	config, dir    string   // -config, -sf-dir
+	sender         string   // -sender-id
 }
 
 // exitCode is an error that ends the program with a code of its own.
@@ -140,8 +141,8 @@ func (c *command) run(ctx context.Context, args []string, k *call) error {
 	switch {
 	case c.store && k.config == "" && k.dir == "" && !given(f, c.storeOr):
 		return misuse("name the store: -config FILE or -sf-dir DIR")
-	case k.config != "" && k.dir != "":
-		return misuse("-config and -sf-dir both name a store: keep one of them")
+	case k.config == "" && k.sender != "":
+		return misuse("-sender-id chooses among the blocks of a configuration: give -config FILE too")
 	}
 	return do(ctx, k)
 }
@@ -175,8 +176,9 @@ func (c *command) flags(k *call) (*flag.FlagSet, func(context.Context, *call) er
 	f.SetOutput(io.Discard)
 	f.BoolVar(&k.json, "json", false, "write JSON, for machines")
 	if c.store {
-		f.StringVar(&k.config, "config", "", "configuration `file` of the agent or the binary")
-		f.StringVar(&k.dir, "sf-dir", "", "`directory` of the store, where there is no configuration")
+		f.StringVar(&k.config, "config", "", "configuration `file` of the agent or the binary: the one that has the block")
+		f.StringVar(&k.dir, "sf-dir", "", "`directory` of the store, where there is no configuration, or one with several")
+		f.StringVar(&k.sender, "sender-id", "", "`sender_id` of the block, where several of the configuration have one directory")
 	}
 	return f, c.prepare(f)
 }
@@ -217,7 +219,7 @@ func help(args []string, stdout, stderr io.Writer) int {
 func (c *command) explain(w io.Writer) {
 	store := ""
 	if c.store {
-		store = " (-config FILE | -sf-dir DIR)"
+		store = " (-config FILE [-sf-dir DIR] | -sf-dir DIR)"
 	}
 	name := c.name
 	if len(c.verbs) > 0 {
@@ -239,14 +241,14 @@ func (k *call) pool() (sfpool.Config, error) {
 	if k.config == "" {
 		return sfpool.Config{Dir: k.dir, URLs: []string{"http://127.0.0.1:9000"}}, nil
 	}
-	out, err := load(k.config)
-	if err == nil {
-		err = out.Init()
-	}
+	b, err := k.block()
 	if err != nil {
+		return sfpool.Config{}, err
+	}
+	if err := b.Init(); err != nil {
 		return sfpool.Config{}, misuse("configuration %s: %w", k.config, err)
 	}
-	return out.PoolConfig()
+	return b.PoolConfig()
 }
 
 // writeJSON writes one value, indented.

@@ -5,8 +5,10 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +29,7 @@ func TestWhatIsTypedWrongIsMetWithTheNearestThatIsRight(t *testing.T) {
 		{"verson", "did you mean version?"},
 		{"frobnicate", "questdb_sf help lists all"},
 		{"rewind -sinze 3h", "did you mean -since?"},
-		{"rewind -config a -sf-dir b -since 3h", "keep one"},
+		{"rewind -sender-id a -sf-dir b -since 3h", "give -config FILE too"},
 		{"rewind -since 3h", "-config FILE or -sf-dir DIR"},
 		{"rewind -sf-dir /nowhere -since yesterday", `"yesterday"`},
 		{"help rewnd", "did you mean rewind?"},
@@ -39,6 +41,37 @@ func TestWhatIsTypedWrongIsMetWithTheNearestThatIsRight(t *testing.T) {
 			t.Errorf("%s: exit %d, %q; want %q", c.typed, code, stderr, c.says)
 		}
 	}
+}
+
+// mistype has the second letter twice.
+func mistype(word string) string { return word[:2] + word[1:] }
+
+func TestEveryCommandAndEveryFlagOfItIsSuggestedToWhoMistypesIt(t *testing.T) {
+	tried := 0
+	try := func(says string, typed ...string) {
+		tried++
+		if code, text, stderr := ask(typed...); code != exitUsage || text != "" || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, says) {
+			t.Errorf("%v: exit %d, %q, %q; want %q", typed, code, text, stderr, says)
+		}
+	}
+	for _, c := range commands() {
+		try("did you mean "+c.name+"?", mistype(c.name))
+		try("did you mean "+c.name+"?", "help", mistype(c.name))
+		verb := append(slices.Clone(c.verbs), "")[:1]
+		if verb[0] != "" {
+			try("did you mean "+verb[0]+"?", c.name, mistype(verb[0]))
+		} else {
+			verb = nil
+		}
+		f, _ := c.flags(new(call))
+		f.VisitAll(func(g *flag.Flag) {
+			if len(g.Name) > 1 {
+				try("did you mean -"+g.Name+"?", append(append([]string{c.name}, verb...), "-"+mistype(g.Name), "x")...)
+			}
+		})
+		try("not defined: -frobnicate", append(append([]string{c.name}, verb...), "-frobnicate")...)
+	}
+	t.Logf("%d ways to mistype", tried)
 }
 
 func TestEveryCommandIsExplainedWithExamples(t *testing.T) {

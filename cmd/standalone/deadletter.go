@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"maps"
 	"path/filepath"
 	"slices"
@@ -73,18 +74,21 @@ func deadLetter(ctx context.Context, k *call, w wish) error {
 	case k.verb == "replay":
 		return replay(ctx, k, w)
 	}
-	s, _, err := k.store()
+	s, err := k.sight()
 	if err != nil {
 		return err
 	}
-	shelves, err := deadletter.Shelves(s.FS, s.Dir)
-	if err != nil {
-		return err
+	fsys := vfs.ReadOnly(vfs.OS)
+	shelves, err := deadletter.Shelves(fsys, s.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return noStore(s.Dir)
+	} else if err != nil {
+		return fmt.Errorf("look at sf_dir %s: %w", s.Dir, err)
 	}
 	if k.verb == "show" {
-		return k.showLetters(ctx, s.FS, shelves, w)
+		return k.showLetters(ctx, fsys, shelves, w)
 	}
-	return k.listLetters(ctx, s.FS, shelves, time.Now())
+	return k.listLetters(ctx, fsys, shelves, time.Now())
 }
 
 // letterFile is one file of letters.

@@ -170,8 +170,12 @@ func (k *call) output(urls string) (out *questdb_sf.Output, every time.Duration,
 		out.SFDir, out.URLs = k.dir, commas(cmp.Or(urls, "http://127.0.0.1:9000"))
 	} else if urls != "" {
 		return nil, 0, misuse("-url: the servers are those of -config; use -sf-dir for others")
-	} else if out, every, err = loadPaced(k.config); err != nil {
-		return nil, 0, misuse("configuration %s: %w", k.config, err)
+	} else {
+		b, err := k.block()
+		if err != nil {
+			return nil, 0, err
+		}
+		out, every = b.Output, b.every
 	}
 	if err := out.Init(); err != nil {
 		return nil, 0, misuse("%s: %w", cmp.Or(k.config, "-url or -sf-dir"), err)

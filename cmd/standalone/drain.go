@@ -20,7 +20,7 @@ func drainCommand() command {
 		summary: "send what waits now, and say what is left and why",
 		about: `Sends what waits in the store to the server of the configuration, until nothing is
 left that may be sent. While an agent has the store open it sends its own slots; drain
-then sees to what belongs to nobody. Ctrl-C or -timeout end it: what was not sent
+then sees to what belongs to nobody, and leaves what is refused to the agent. Ctrl-C or -timeout end it: what was not sent
 stays on the disk. Exit code 0 if nothing is left but what a running agent sends.`,
 		examples: []string{
 			"questdb_sf drain -config /etc/telegraf/telegraf.conf",
@@ -40,7 +40,9 @@ type drained struct {
 	DeadLetters int64  `json:"rows_dead_lettered"`
 	Left        []left `json:"left"`
 	Done        bool   `json:"done"` // nothing is left but what a running agent sends
-	Ended       string `json:"ended,omitempty"`
+	// Beside an agent: that takes the dead letters over.
+	Beside bool   `json:"beside_agent"`
+	Ended  string `json:"ended,omitempty"`
 }
 
 type left struct {
@@ -58,9 +60,6 @@ func forOperator(cfg sfpool.Config) sfpool.Config {
 	return cfg
 }
 
-// drainSender is the sender_id of a drain beside a running agent.
-const drainSender = "drain"
-
 func drain(ctx context.Context, k *call, timeout time.Duration, orphans bool) error {
 	cfg, err := k.sending()
 	if err != nil {
@@ -75,7 +74,7 @@ func drain(ctx context.Context, k *call, timeout time.Duration, orphans bool) er
 	}
 	cfg = forOperator(cfg)
 	cfg.DrainOrphans = orphans
-	p, err := k.openPool(ctx, cfg)
+	p, beside, err := k.openPool(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -89,6 +88,7 @@ func drain(ctx context.Context, k *call, timeout time.Duration, orphans bool) er
 	err = p.DrainAll(inner)
 	watch.end()
 	r := report(p, err)
+	r.Beside = beside
 	err = errors.Join(p.Close(context.Background()), k.tellDrain(r))
 	if err != nil || r.Done {
 		return err
@@ -101,18 +101,18 @@ func drain(ctx context.Context, k *call, timeout time.Duration, orphans bool) er
 
 // openPool opens the pool of the configuration, or one that has only orphans where an
 // agent has that.
-func (k *call) openPool(ctx context.Context, cfg sfpool.Config) (*sfpool.Pool, error) {
-	p, err := sfpool.Open(ctx, cfg)
+func (k *call) openPool(ctx context.Context, cfg sfpool.Config) (p *sfpool.Pool, beside bool, err error) {
+	p, err = sfpool.Open(ctx, cfg)
 	var locked *sfpool.LockedError
 	if !errors.As(err, &locked) || !cfg.DrainOrphans {
-		return p, err
+		return p, false, err
 	}
 	fmt.Fprintf(k.stderr, "an agent has the store open (process %d) and sends its own slots; only what belongs to nobody is drained\n", locked.PID)
-	cfg.SenderID, cfg.MaxSenders, cfg.MaxConnections, cfg.MaxTotalBytes = drainSender, 1, 1, 0
+	cfg.Beside, cfg.MaxSenders, cfg.MaxConnections, cfg.MaxTotalBytes = true, 1, 1, 0
 	if p, err = sfpool.Open(ctx, cfg); errors.As(err, &locked) {
 		err = fmt.Errorf("another drain is running (process %d)", locked.PID)
 	}
-	return p, err
+	return p, true, err
 }
 
 func report(p *sfpool.Pool, err error) drained {
@@ -135,6 +135,9 @@ func (k *call) tellDrain(r drained) error {
 	fmt.Fprintf(k.stdout, "%d rows sent", r.Sent)
 	if r.DeadLetters > 0 {
 		fmt.Fprintf(k.stdout, ", %d became dead letters: see questdb_sf dead-letter list", r.DeadLetters)
+	}
+	if r.DeadLetters > 0 && r.Beside {
+		fmt.Fprint(k.stdout, "; the agent takes them over, and feeds back what the server comes to take")
 	}
 	fmt.Fprintln(k.stdout)
 	if len(r.Left) == 0 {

@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"io"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +60,45 @@ func TestDrainThatEndsBeforeTimeSaysWhatIsLeftAndWhy(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	d.arrived()
+}
+
+// The orphan has a row that its table does not take.
+func TestDrainBesideAnAgentLeavesRefusedRowsToIt(t *testing.T) {
+	d := newDepot(t)
+	d.conf = d.config("type_conflict = \"dead_letter\"")
+	take := func(conf, lines string) {
+		var log strings.Builder
+		if code := run([]string{"-config", conf}, strings.NewReader(lines), io.Discard, &log); code != exitOK {
+			t.Fatalf("exit %d\n%s", code, log.String())
+		}
+	}
+	take(d.conf, "p v=1i 1700000000000000000\n")
+	tell[drained](t, exitOK, "drain", "-config", d.conf)
+	d.srv.Stop()
+	take(d.config("sender_id = \"other\"\ntype_conflict = \"dead_letter\""), "p v=\"no number\" 1700000001000000000\nt id=0i 1700000000000000000\n")
+	if err := d.srv.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	agent := d.open()
+	code, text, stderr := ask("drain", "-config", d.conf)
+	if code != exitOK || !strings.Contains(text, "1 became dead letters") || !strings.Contains(text, "the agent takes them over") || !strings.Contains(stderr, "an agent has the store open") {
+		t.Errorf("exit %d, %q, %q", code, text, stderr)
+	}
+	d.next = 1
+	d.arrived()
+	if l := tell[tally](t, exitOK, "dead-letter", "list", "-config", d.conf); l.Rows != 1 || l.Files[0].Sender != "default.drain" {
+		t.Errorf("%+v", l)
+	}
+	d.srv.Drop("p")
+	if err := agent.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r := tell[replayed](t, exitOK, "dead-letter", "replay", "-config", d.conf); r.Rows != 1 || r.Refused != 0 || len(d.srv.Rows("p")) != 1 {
+		t.Errorf("%+v, %d arrived", r, len(d.srv.Rows("p")))
+	}
+	if left, _ := filepath.Glob(d.path("*.refused*.lp")); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
 }
 
 func TestDrainLeavesWhatBelongsElsewhere(t *testing.T) {

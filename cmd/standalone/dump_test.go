@@ -34,7 +34,7 @@ func rowsOf(srv *qwpserver.Server) (list []string) {
 	return list
 }
 
-func started(t *testing.T) *qwpserver.Server {
+func started(t testing.TB) *qwpserver.Server {
 	t.Helper()
 	srv, err := qwpserver.Start(qwpserver.Options{})
 	if err != nil {

@@ -79,6 +79,9 @@ func parse(args []string, stderr io.Writer) (o options, code int, ok bool) {
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return o, exitOK, false
 	} else if err != nil {
+		if near := nearestFlag(flags, args); near != "" {
+			fmt.Fprintln(stderr, "questdb_sf"+near)
+		}
 		return o, exitUsage, false
 	}
 	if o.config == "" && !o.version || flags.NArg() > 0 {

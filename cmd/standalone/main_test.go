@@ -224,4 +224,7 @@ func TestWrongFlagsShowTheUsage(t *testing.T) {
 	if !strings.Contains(stderr.String(), "usage: questdb_sf -config FILE") {
 		t.Errorf("stderr %q", stderr.String())
 	}
+	if code := run([]string{"-cofnig", "x"}, nil, &stdout, &stderr); code != exitUsage || !strings.Contains(stderr.String(), "did you mean -config?") {
+		t.Errorf("exit %d, stderr %q", code, stderr.String())
+	}
 }

@@ -4,8 +4,10 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"time"
@@ -22,11 +24,17 @@ func (k *call) store() (*steward.Store, sfpool.Config, error) {
 		return nil, cfg, err
 	}
 	fsys, err := vfs.Guard(vfs.OS, cfg.Dir)
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, cfg, noStore(cfg.Dir)
+	} else if err != nil {
 		return nil, cfg, fmt.Errorf("look at sf_dir %s: %w", cfg.Dir, err)
 	}
 	inUse := func(slot string) error { return sfpool.InUse(fsys, cfg.Dir, slot) }
 	return &steward.Store{FS: fsys, Dir: cfg.Dir, InUse: inUse, Now: time.Now}, cfg, nil
+}
+
+func noStore(dir string) error {
+	return fmt.Errorf("there is no directory %s: nothing was stored there yet, or the store is elsewhere", dir)
 }
 
 // sending returns what a pool is opened with by a command that sends.
@@ -34,7 +42,14 @@ func (k *call) sending() (sfpool.Config, error) {
 	if k.config == "" {
 		return sfpool.Config{}, misuse("it sends, so it has to know where to: give -config FILE")
 	}
-	return k.pool()
+	cfg, err := k.pool()
+	if err != nil {
+		return cfg, err
+	}
+	if _, err := cfg.Auth(); err != nil { // else each attempt would fail without a word
+		return cfg, misuse("configuration %s: %w", k.config, err)
+	}
+	return cfg, nil
 }
 
 // isTerminal says whether somebody is looking.

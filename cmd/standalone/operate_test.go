@@ -25,6 +25,7 @@ type depot struct {
 	srv       *qwpserver.Server
 	dir, conf string
 	next      int // the id of the next row
+	pid       int // of the process that has it open; 0 for none
 }
 
 func newDepot(t testing.TB) *depot {
@@ -75,6 +76,13 @@ func (d *depot) store(rows int) {
 func (d *depot) foreign(name string) {
 	d.t.Helper()
 	if err := os.CopyFS(d.path(name), os.DirFS("../../internal/slot/testdata/g3-python-6.0.0")); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *depot) must(err error) {
+	d.t.Helper()
+	if err != nil {
 		d.t.Fatal(err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/questdb-sf/questdb_sf/internal/mounts"
 	"github.com/questdb-sf/questdb_sf/internal/top"
 	"github.com/questdb-sf/questdb_sf/internal/tty"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
@@ -61,13 +62,16 @@ func source(k *call, status string) (top.Source, error) {
 	if err != nil {
 		return nil, misuse("-status: %w", err)
 	}
-	s := &top.Status{URL: url, Store: k.dir}
-	if k.config != "" {
-		out, err := load(k.config)
+	s := &top.Status{URL: url}
+	switch {
+	case k.config != "":
+		b, err := k.block()
 		if err != nil {
-			return nil, misuse("configuration %s: %w", k.config, err)
+			return nil, err
 		}
-		s.Store = out.SFDir
+		s.Store = b.store().dir // as the agent names it
+	case k.dir != "":
+		s.Store = mounts.Resolved(k.dir)
 	}
 	return s, nil
 }
@@ -81,7 +85,7 @@ func dirSource(k *call) (top.Source, error) {
 	if err != nil {
 		return nil, misuse("%w", err)
 	}
-	d := &top.Dir{FS: vfs.OS, Path: cfg.Dir, SenderID: cfg.SenderID, Now: time.Now, Keep: cfg.MinFreeSpace.Of}
+	d := &top.Dir{FS: vfs.ReadOnly(vfs.OS), Path: cfg.Dir, SenderID: cfg.SenderID, Now: time.Now, Keep: cfg.MinFreeSpace.Of}
 	if k.config != "" { // else the cap is not known
 		d.Cap = cfg.Capacity
 	}

@@ -153,7 +153,9 @@ func (f *File) load() error {
 	f.books = nil
 	for _, e := range entries {
 		name := e.Name()
-		if class, number, ok := parseName(f.o.SenderID, name); ok {
+		if e.IsDir() || e.Type()&fs.ModeNamedPipe != 0 {
+			continue // nobody can have written a letter there
+		} else if class, number, ok := parseName(f.o.SenderID, name); ok {
 			f.books = append(f.books, newBook(class, number, 0))
 		} else if f.isTemp(name) {
 			if err := f.o.FS.Remove(filepath.Join(f.o.Dir, name)); err != nil {
@@ -213,19 +215,24 @@ func (f *File) publish() {
 // seal gives the active file of a class a number. Its name must be durable before
 // a new file takes the old one.
 func (f *File) seal(b *book) error {
-	last := 0
-	for _, other := range f.books {
-		if other.class == b.class {
-			last = max(last, other.number)
-		}
-	}
-	sealed := filepath.Join(f.o.Dir, fileName(f.o.SenderID, b.class, last+1))
+	number := f.lastSealed(b.class) + 1
+	sealed := filepath.Join(f.o.Dir, fileName(f.o.SenderID, b.class, number))
 	f.unnamed = true
 	if err := f.o.FS.Rename(f.path(b), sealed); err != nil {
 		return err
 	}
-	b.number = last + 1
+	b.number = number
 	return f.syncNames()
+}
+
+// lastSealed is the highest number of a file of a class; 0 if none is sealed.
+func (f *File) lastSealed(class Class) (last int) {
+	for _, b := range f.books {
+		if b.class == class {
+			last = max(last, b.number)
+		}
+	}
+	return last
 }
 
 func (f *File) syncNames() error {

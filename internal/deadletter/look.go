@@ -30,8 +30,7 @@ func Shelves(fsys vfs.FS, dir string) (list []Shelf, _ error) {
 		return nil, err
 	}
 	for _, e := range entries {
-		id, _, _ := strings.Cut(e.Name(), ".")
-		if class, number, ok := parseName(id, e.Name()); ok && e.Type().IsRegular() {
+		if id, class, number, ok := splitName(e.Name()); ok && e.Type().IsRegular() {
 			list = append(list, Shelf{Path: filepath.Join(dir, e.Name()), SenderID: id, Class: class, number: number})
 		}
 	}

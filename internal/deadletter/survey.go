@@ -3,10 +3,12 @@
 package deadletter
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/qwp"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
@@ -38,16 +40,22 @@ type Survey struct {
 
 // Named says whose file of letters has a name, and whether it is sealed.
 func Named(name string) (senderID string, class Class, sealed, ok bool) {
+	senderID, class, number, ok := splitName(name)
+	return senderID, class, number > 0, ok
+}
+
+// splitName is the inverse of fileName for any sender_id.
+func splitName(name string) (senderID string, class Class, number int, ok bool) {
 	for _, class := range classes {
 		i := strings.LastIndex(name, "."+class.stem()+".")
 		if i <= 0 {
 			continue
 		}
 		if class, number, ok := parseName(name[:i], name); ok {
-			return name[:i], class, number > 0, true
+			return name[:i], class, number, true
 		}
 	}
-	return "", 0, false, false
+	return "", 0, 0, false
 }
 
 // Look reads a file of letters that somebody may be writing. It changes nothing.
@@ -90,13 +98,15 @@ func (v *Survey) damage(at int64) {
 	}
 }
 
-// between looks at what stands between two letters.
+// between looks at what stands between two letters. A first or second line of a letter
+// there is one of a letter that cannot be read; both together are one.
 func (v *Survey) between(from io.ReaderAt, at, end int64) error {
 	if at >= end {
 		return nil
 	}
 	v.Stray += end - at
 	s := newScanner(from, at, end)
+	told := false // of the letter that the line before is of
 	for {
 		begin := s.off
 		line, err := s.line()
@@ -106,10 +116,21 @@ func (v *Survey) between(from io.ReaderAt, at, end int64) error {
 		if err != nil {
 			return err
 		}
-		if _, isHead := parseHead(line); isHead || s.nul {
+		_, isHead := parseHead(line)
+		isFirst := isHuman(line)
+		if isFirst || s.nul || isHead && !told {
 			v.damage(begin)
 		}
+		told = isFirst
 	}
+}
+
+// isHuman says whether a line is the first of a letter: so exactly nobody writes notes.
+func isHuman(line []byte) bool {
+	text, ok := bytes.CutPrefix(line, []byte(humanMark))
+	at, _, marked := bytes.Cut(text, []byte(` table "`))
+	_, err := time.Parse(time.RFC3339, string(at))
+	return ok && marked && err == nil
 }
 
 // end looks at what stands behind the last letter.

@@ -31,7 +31,7 @@ func TestAFileOfLettersIsLookedAtWithoutAChange(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	half := len(whole) / 2
+	row := bytes.Index(whole, []byte("id=1i")) // of the second letter
 	for name, c := range map[string]struct {
 		b      []byte
 		sealed bool
@@ -41,7 +41,7 @@ func TestAFileOfLettersIsLookedAtWithoutAChange(t *testing.T) {
 		"empty":             {nil, false, "0 0 false false"},
 		"cut":               {whole[:len(whole)-2], false, "2 0 true false"},
 		"cut and sealed":    {whole[:len(whole)-2], true, "2 1 false true"},
-		"one byte is wrong": {append(append(bytes.Clone(whole[:half]), whole[half]^1), whole[half+1:]...), false, "2 1 false true"},
+		"one byte is wrong": {append(append(bytes.Clone(whole[:row]), whole[row]^1), whole[row+1:]...), false, "2 1 false true"},
 		"notes before":      {append([]byte("# notes\n\n"), whole...), false, "3 0 false true"},
 		"notes behind":      {append(bytes.Clone(whole), "# notes\n"...), false, "3 0 false true"},
 		"zeros behind":      {append(bytes.Clone(whole), make([]byte, 99)...), false, "3 0 true false"},
@@ -56,6 +56,26 @@ func TestAFileOfLettersIsLookedAtWithoutAChange(t *testing.T) {
 		}
 		if left, err := os.ReadFile(path); err != nil || !bytes.Equal(left, c.b) {
 			t.Errorf("%s: it has changed: %v", name, err)
+		}
+	}
+}
+
+// A letter whose mark is damaged is text to who looks for letters, and no less lost.
+func TestEveryByteOfALetterThatIsWrongIsFound(t *testing.T) {
+	disk := newDisk(t)
+	do(t, open(disk).Add(lettersOf(deadletter.Refused, 0, 3)))
+	whole := content(t, disk, "default.refused.lp")
+	for _, sealed := range []bool{false, true} {
+		for at := range whole {
+			for _, mask := range []byte{1, 0x20, 0xff} {
+				b := bytes.Clone(whole)
+				b[at] ^= mask
+				put(t, disk, "default.refused.lp", b)
+				v, err := deadletter.Look(disk, dir+"/default.refused.lp", sealed)
+				if err != nil || v.Damaged == 0 && v.Torn == 0 && v.Letters < 3 || v.Damaged > 2 {
+					t.Errorf("byte %d, %q, by %#x: %+v, %v", at, whole[at], mask, v, err)
+				}
+			}
 		}
 	}
 }

@@ -93,7 +93,7 @@ func (s *Store) Slots() (names []string, _ error) {
 func (s *Store) holds(name string) (bool, error) {
 	entries, err := s.FS.ReadDir(s.path(name))
 	for _, e := range entries {
-		if strings.HasSuffix(e.Name(), ".sfa") {
+		if e.Type().IsRegular() && strings.HasSuffix(e.Name(), ".sfa") {
 			return true, err
 		}
 	}

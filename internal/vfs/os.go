@@ -9,7 +9,8 @@ import (
 
 // OS is the filesystem of the operating system. Files are opened close-on-exec
 // and, where the system can, without following a symbolic link in the last
-// element of the path: nobody can plant one inside a slot.
+// element of the path, and without waiting for somebody at the other end of a pipe:
+// nobody can plant one inside a slot.
 var OS FS = osFS{reserve: reserve}
 
 type osFS struct {
@@ -19,9 +20,13 @@ type osFS struct {
 }
 
 func (o osFS) OpenFile(name string, flag int, perm fs.FileMode) (File, error) {
-	f, err := os.OpenFile(name, flag|noFollow, perm)
+	f, err := os.OpenFile(name, flag|noFollow|noWait, perm)
 	if err != nil {
 		return nil, err
+	}
+	if info, err := f.Stat(); err == nil && info.Mode()&(fs.ModeNamedPipe|fs.ModeSocket|fs.ModeDevice) != 0 {
+		_ = f.Close()
+		return nil, notRegular(name)
 	}
 	return &osFile{File: f, reserve: o.reserve}, nil
 }

@@ -12,7 +12,7 @@ import (
 	"runtime"
 )
 
-const noFollow = 0
+const noFollow, noWait = 0, 0
 
 var errUnsupported = errors.New("the store is not supported on " + runtime.GOOS + " yet: run it on Linux, macOS or FreeBSD")
 

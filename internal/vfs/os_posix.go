@@ -14,7 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-const noFollow = unix.O_NOFOLLOW
+const (
+	noFollow = unix.O_NOFOLLOW
+	noWait   = unix.O_NONBLOCK
+)
 
 // Supported says why the store cannot run on this system; nil if it can.
 func Supported() error { return nil }

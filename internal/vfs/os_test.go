@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
@@ -151,5 +152,23 @@ func TestSymbolicLinkIsNotFollowed(t *testing.T) {
 	if f, err := vfs.OS.OpenFile(link, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600); err == nil {
 		_ = f.Close()
 		t.Fatal("a planted link was followed")
+	}
+}
+
+// Without somebody at its other end an open of it would never return.
+func TestAPipeIsNotWaitedFor(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "sf-0000000000000001.sfa")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, fsys := range []vfs.FS{vfs.OS, vfs.ReadOnly(vfs.OS)} {
+		if f, err := fsys.OpenFile(pipe, os.O_RDONLY, 0); !errors.Is(err, vfs.ErrUntrusted) {
+			t.Errorf("%v, %v", f, err)
+		}
+	}
+	for _, flag := range []int{os.O_RDWR, os.O_WRONLY} {
+		if f, err := vfs.OS.OpenFile(pipe, flag, 0); err == nil {
+			t.Errorf("%v is open", f)
+		}
 	}
 }

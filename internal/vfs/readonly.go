@@ -25,6 +25,10 @@ type readOnly struct{ FS }
 
 func refused(op, name string) error { return &fs.PathError{Op: op, Path: name, Err: ErrReadOnly} }
 
+func notRegular(name string) error {
+	return &UntrustedError{Path: name, Why: "is no regular file, and is not read: move it away"}
+}
+
 func (r readOnly) OpenFile(name string, flag int, _ fs.FileMode) (File, error) {
 	if flag != os.O_RDONLY {
 		return nil, refused("open", name)
@@ -34,7 +38,7 @@ func (r readOnly) OpenFile(name string, flag int, _ fs.FileMode) (File, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, &UntrustedError{Path: name, Why: "is no regular file, and is not read: move it away"}
+		return nil, notRegular(name)
 	}
 	f, err := r.FS.OpenFile(name, flag, 0)
 	if err != nil {

@@ -30,6 +30,10 @@ import (
 // PoolConfig returns what the store is opened with; for programs that look into it.
 func (o *Output) PoolConfig() (sfpool.Config, error) { return o.poolConfig() }
 
+// MayShare says whether two blocks agree on all that they have to if they have the same
+// sf_dir and sender_id. Connect refuses the second of two that do not.
+func (o *Output) MayShare(other *Output) bool { return o.fingerprint() == other.fingerprint() }
+
 // poolConfig checks the options that only this plugin has and hands on the rest.
 func (o *Output) poolConfig() (sfpool.Config, error) {
 	cfg := sfpool.Config{
