@@ -68,7 +68,7 @@ func (p *Peeker) Peek() (Peek, error) {
 	}
 	p.left = peekBytes
 	for try := 1; ; try++ {
-		st, err := p.state()
+		st, err := p.state(true)
 		if err != nil {
 			return Peek{}, err
 		}
@@ -76,17 +76,17 @@ func (p *Peeker) Peek() (Peek, error) {
 		if err != nil || try == peekTries {
 			return one, err
 		}
-		if again, err := p.state(); err != nil || again.state.generation == st.state.generation {
+		if again, err := p.state(false); err != nil || again.state.generation == st.state.generation {
 			return one, err
 		}
 	}
 }
 
 // state reads .qsf-state, which somebody may be writing: a record that is in the middle of
-// that is looked at again.
-func (p *Peeker) state() (st stored, err error) {
+// that is looked at again. Without the summaries only its heads are read.
+func (p *Peeker) state(summaries bool) (st stored, err error) {
 	for range stateTries {
-		if st, err = p.stateOnce(); err != nil || !st.found || !st.state.torn && len(st.heads) == 2 {
+		if st, err = p.stateOnce(summaries); err != nil || !st.found || !st.state.torn && len(st.heads) == 2 {
 			break
 		}
 		time.Sleep(statePause)
@@ -94,7 +94,7 @@ func (p *Peeker) state() (st stored, err error) {
 	return st, err
 }
 
-func (p *Peeker) stateOnce() (st stored, err error) {
+func (p *Peeker) stateOnce(summaries bool) (st stored, err error) {
 	f, err := p.FS.OpenFile(filepath.Join(p.Dir, stateName), os.O_RDONLY, 0)
 	if err != nil {
 		return st, ignoreMissing(err)
@@ -104,7 +104,11 @@ func (p *Peeker) stateOnce() (st stored, err error) {
 	if err != nil {
 		return st, err
 	}
-	b := make([]byte, max(stateTable, min(size, stateTable+maxEntries*summarySize)))
+	length := int64(stateTable)
+	if summaries {
+		length = max(length, min(size, stateTable+maxEntries*summarySize))
+	}
+	b := make([]byte, length)
 	if n, err := f.ReadAt(b, 0); err != nil && n < stateTable {
 		return st, nil // it is being made
 	}
@@ -248,8 +252,18 @@ func (p *Peeker) scan(f vfs.File, size int64, k *peeked, one *Peek) error {
 			return nil
 		}
 		rec, err := r.frame(off, size)
-		if err != nil || rec.bad != "" {
-			return nil // its end, or what is being written
+		if err != nil {
+			return nil
+		}
+		if rec.bad != "" {
+			ends := overWound(&r, off, size)
+			for _, end := range ends {
+				k.frames = append(k.frames, peekedFrame{end: end})
+			}
+			if len(ends) == 0 {
+				return nil // its end, or what is being written
+			}
+			continue
 		}
 		rows, low, _, ok, err := p.Inspect(rec.payload)
 		if err != nil {
@@ -259,6 +273,27 @@ func (p *Peeker) scan(f vfs.File, size int64, k *peeked, one *Peek) error {
 		k.frames = append(k.frames, peekedFrame{end: off + rec.size, rows: int64(rows), low: low, ok: ok})
 		k.crc = rec.crc
 	}
+}
+
+// maxWound is over how many damaged frames in a row a look goes on; opening the slot is
+// more thorough.
+const maxWound = 64
+
+// overWound returns the ends of damaged frames from off on, whose rows nobody knows, up to
+// the next whole one; none where their lengths lead to none.
+func overWound(r *reader, off, size int64) (ends []int64) {
+	for range maxWound {
+		n, _, bad, err := r.length(off, size)
+		if err != nil || bad != "" {
+			return nil
+		}
+		off += recordHead + n
+		ends = append(ends, off)
+		if rec, err := r.frame(off, size); err == nil && rec.bad == "" {
+			return ends
+		}
+	}
+	return nil
 }
 
 // count adds what is pending of a file to a look.

@@ -186,3 +186,22 @@ func TestALookAtWhatIsNoSlotFindsNothing(t *testing.T) {
 		t.Errorf("%+v", one)
 	}
 }
+
+func TestALookGoesOnBehindDamagedFrames(t *testing.T) {
+	const each = 8 + 100
+	mem := newMem()
+	s := open(t, options(mem))
+	fill(t, s, 0, 20, 100) // of one row each
+	do(t, s.Close())
+	name := segments(t, mem)[0]
+	b := read(t, mem, name)
+	b[24+3*each+50] ^= 1
+	b[24+4*each+50] ^= 1
+	write(t, mem, name, b)
+	p := &slot.Peeker{FS: readOnly(t, mem), Dir: dir, Inspect: inspect}
+	for range 2 {
+		if one := peek(t, p); one.Pending != 18 || one.PendingFrames != 20 || one.Published != 19 {
+			t.Errorf("%d rows, %d frames pending up to %d", one.Pending, one.PendingFrames, one.Published)
+		}
+	}
+}

@@ -31,7 +31,8 @@ type Dir struct {
 	// Now is the clock.
 	Now     func() time.Time
 	peekers map[string]*slot.Peeker
-	locks   *holder.Locks // of this look
+	others  map[string]counted // slots of other clients
+	locks   *holder.Locks      // of this look
 }
 
 // Read looks at all slots. A slot that cannot be read is told as trouble.
@@ -113,6 +114,9 @@ func (d *Dir) slot(r *Reading, name string, p *slot.Peeker) {
 	}
 	if owner.Held && !slices.Contains(r.Agents, owner.PID) {
 		r.Agents = append(r.Agents, owner.PID)
+	}
+	if one.Foreign && !owner.Held {
+		d.foreign(name, &s)
 	}
 	s.State = d.state(name, owner.Held, &one)
 	if d.shares(name) {

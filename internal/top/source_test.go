@@ -16,8 +16,10 @@ import (
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/notice"
+	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/top"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
+	"github.com/questdb-sf/questdb_sf/internal/vfs/vfstest"
 	"github.com/questdb-sf/questdb_sf/sfpool"
 )
 
@@ -160,6 +162,35 @@ func TestWhatIsNoStoreIsReadWithoutHarm(t *testing.T) {
 	}
 	if _, err := watched(filepath.Join(dir, "none")).Read(t.Context()); err == nil || !strings.Contains(err.Error(), "sf_dir") {
 		t.Errorf("%v", err)
+	}
+}
+
+func TestTheSlotOfAnotherClientIsCountedOnceForAsLongAsItLies(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.CopyFS(filepath.Join(dir, "python-0"), os.DirFS("../slot/testdata/g3-python-6.0.0")); err != nil {
+		t.Fatal(err)
+	}
+	frames, err := slot.Examine(slot.ExamineOptions{Dir: filepath.Join(dir, "python-0")})
+	if err != nil || frames.Stats.Pending == 0 {
+		t.Fatalf("%+v, %v", frames, err)
+	}
+	reads := 0
+	d := watched(dir)
+	d.FS = vfstest.Wrap(vfs.OS, func(op vfstest.Op) error {
+		if op.Kind == vfstest.OpRead {
+			reads++
+		}
+		return nil
+	})
+	first := read(t, d)
+	before := reads
+	r := read(t, d)
+	again := reads - before
+	if len(r.Slots) != 1 || r.Slots[0].Pending != frames.Stats.Pending || r.Slots[0].State != "foreign" || r.Slots[0].Oldest.IsZero() {
+		t.Errorf("%+v, want %d pending", r.Slots, frames.Stats.Pending)
+	}
+	if first.Slots[0] != r.Slots[0] || again >= before/2 {
+		t.Errorf("%d reads, then %d", before, again)
 	}
 }
 
