@@ -13,6 +13,7 @@ import (
 	"github.com/questdb-sf/questdb_sf/internal/deadletter"
 	"github.com/questdb-sf/questdb_sf/internal/holder"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
+	"github.com/questdb-sf/questdb_sf/internal/status/api"
 )
 
 // States of a slot.
@@ -44,7 +45,7 @@ type Slot struct {
 	// else about that by its file and its rows.
 	Oldest *time.Time `json:"oldest,omitempty"`
 	Age    float64    `json:"oldest_age_seconds,omitempty"`
-	Ledger Ledger     `json:"ledger"`
+	Ledger api.Ledger `json:"ledger"` // since it was made
 	// Wounds are damage that an open would find, Incidents those that were told before,
 	// Corrupt the files that are kept because of them.
 	Wounds       int   `json:"wounds"`
@@ -66,19 +67,11 @@ type Slot struct {
 	Error     string  `json:"error,omitempty"`
 }
 
-// Ledger are the rows of a slot since it was made.
-type Ledger struct {
-	Accepted     int64 `json:"accepted"`
-	Acked        int64 `json:"acked"`
-	Pending      int64 `json:"pending"`
-	DeadLettered int64 `json:"dead_lettered"`
-	Evicted      int64 `json:"evicted"`
-	Quarantined  int64 `json:"quarantined"`
-	Unknown      int64 `json:"unknown"`
-}
-
-func ledgerOf(st *slot.Stats) Ledger {
-	return Ledger{st.Accepted, st.Acked, st.Pending, st.DeadLettered, st.Evicted, st.Quarantined, st.Unknown}
+func ledgerOf(st *slot.Stats) api.Ledger {
+	return api.Ledger{
+		Accepted: st.Accepted, Acked: st.Acked, Pending: st.Pending, DeadLettered: st.DeadLettered,
+		Evicted: st.Evicted, Quarantined: st.Quarantined, Unknown: st.Unknown,
+	}
 }
 
 // Report is what can be told of a store.

@@ -11,6 +11,7 @@ import (
 	"github.com/questdb-sf/questdb_sf/internal/deadletter"
 	"github.com/questdb-sf/questdb_sf/internal/holder"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
+	"github.com/questdb-sf/questdb_sf/internal/status/api"
 )
 
 // Verdict is what Verify finds.
@@ -35,9 +36,9 @@ type SlotHealth struct {
 	Bytes  int64 `json:"bytes"`
 	// Ledger is as it would be after an open; LedgerMoved by how many rows accepted would
 	// change by that. Only of a slot that was Closed in order it has to be 0.
-	Ledger      Ledger `json:"ledger"`
-	LedgerMoved int64  `json:"ledger_moved"`
-	Closed      bool   `json:"closed"`
+	Ledger      api.Ledger `json:"ledger"`
+	LedgerMoved int64      `json:"ledger_moved"`
+	Closed      bool       `json:"closed"`
 	// Receipts are the incidents that were told before.
 	Receipts []string       `json:"receipts,omitempty"`
 	Findings []slot.Finding `json:"findings"`
