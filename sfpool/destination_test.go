@@ -30,11 +30,10 @@ func TestAnImportedSlotIsLeftToThePoolThatRenamedIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	owner := open(t, offline(mine))
-	giveBack(borrowed(t, owner, 1))
-	target, err := os.ReadFile(y.path("mine-imported-1", ".target"))
-	if err != nil || string(target) != mine.URLs[0]+"\n" {
-		t.Errorf(".target %q, %v", target, err)
-	}
+	eventually(t, "the import", func() bool { // by the recovery
+		target, err := os.ReadFile(y.path("mine-imported-1", ".target"))
+		return err == nil && string(target) == mine.URLs[0]+"\n"
+	})
 	p := y.open()
 	y.sees(p, "mine-imported-1", "owned by another pool")
 	closePool(t, owner)

@@ -151,6 +151,7 @@ func TestAFullStoreDropsTheNewestRowsAndKeepsTheOldest(t *testing.T) {
 		}
 		srv.is(false)
 		p = srv.open(t, cfg)
+		synctest.Wait() // for the recovery, which opens what a borrower does not
 		s = b.take(p, 1)[0]
 		if err := p.WaitAcked(context.Background()); err != nil {
 			t.Error(err)

@@ -42,6 +42,7 @@ var trials = []trial{
 	{"top -n 1 -config CONF", true, ending{exitOK, "pending 60 rows"}, map[string]ending{
 		"empty": {exitOK, "pending 0 rows"}, "missing": {exitFailed, "SFDIR: no such file"}, "live": {exitOK, "pending 80 rows"},
 		"wounded": {exitOK, "pending "}, "strange": {exitOK, "default-2/.qsf-state is no regular file"},
+		"failed": {exitOK, "pending 190 rows"}, "foreign": {exitOK, "pending 190 rows"},
 	}},
 	{"slots -config CONF", true, ending{exitOK, "total: 60 rows"}, map[string]ending{
 		"empty": {exitOK, "there are no slots in SFDIR"}, "missing": missing, "live": {exitOK, "in use, pid PID"}, "wounded": {exitOK, "total: 40 rows"},
