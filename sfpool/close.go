@@ -47,6 +47,7 @@ func (p *Pool) close(ctx context.Context) error {
 		err = errors.Join(err, safely("close of the dead letters", p.letters.Close))
 	}
 	if p.unlockPool != nil {
+		p.removeNotice() // nobody would write it anew
 		err = errors.Join(err, safely("release of the lock of the pool", p.unlockPool))
 	}
 	return err

@@ -268,7 +268,7 @@ func (p *Pool) noteProgress(name string, v slotView) {
 	p.orphans.refused += v.refused - k.refused
 	k.sent, k.refused = v.sent, v.refused
 	k.rows = max(k.rows, v.Pending)
-	k.pending = v.Pending
+	k.pending, k.conn = v.Pending, v.conn
 }
 
 // adoptSlot is the real way to open an orphan, of ours or of another client.

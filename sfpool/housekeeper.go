@@ -76,7 +76,7 @@ func (p *Pool) restless() bool {
 	p.mu.Lock()
 	defer p.unlock()
 	held := p.count(live) + p.count(building)
-	p.ticking = busy || p.count(leaked)+len(p.clinging) > 0 || held < p.cfg.MinSenders ||
+	p.ticking = busy || p.orphans.draining > 0 || p.count(leaked)+len(p.clinging) > 0 || held < p.cfg.MinSenders ||
 		p.cfg.IdleTimeout > 0 && len(p.idle) > 0 && p.count(live) > p.cfg.MinSenders ||
 		p.backlog && !p.recovery.running || p.orphansDue() || p.setAsideDue || p.losses.untold()
 	return p.ticking

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/questdb-sf/questdb_sf/internal/sender"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 )
 
@@ -39,15 +40,16 @@ type orphan struct {
 	next    time.Time // not tried before
 	pause   time.Duration
 	pending int64
-	rows    int64  // the most that was pending
-	sent    int64  // of it, since it was opened
-	refused int64  // likewise
-	locked  bool   // somebody had it at the last try
-	bytes   int64  // of its segment files, at the last look
-	strange bool   // its rows belong elsewhere, by the last look
-	seen    bool   // by the present look at sf_dir
-	relook  bool   // a look came while it was draining
-	said    string // what was logged last
+	conn    sender.State // of its drainer, at the last look
+	rows    int64        // the most that was pending
+	sent    int64        // of it, since it was opened
+	refused int64        // likewise
+	locked  bool         // somebody had it at the last try
+	bytes   int64        // of its segment files, at the last look
+	strange bool         // its rows belong elsewhere, by the last look
+	seen    bool         // by the present look at sf_dir
+	relook  bool         // a look came while it was draining
+	said    string       // what was logged last
 }
 
 type orphanState uint8
@@ -103,16 +105,18 @@ func (p *Pool) orphansDue() bool {
 	return o.look || o.written || o.anyway
 }
 
-// wrote notes that something was published: a pool that is idle does not keep house,
-// and the first look for orphans waits for the first write.
+// wrote notes that something was published: a pool that is idle does not look
+// for orphans, and the first look waits for the first write.
 func (p *Pool) wrote() {
 	if p.pace.begin() {
 		p.sayLasts()
 	}
 	p.mu.Lock()
 	defer p.unlock()
-	p.orphans.written = true
-	p.nudge() // rows that wait have to be spoken of
+	if !p.orphans.written {
+		p.orphans.written = true
+		p.nudge()
+	}
 }
 
 // tendOrphans looks for orphans when it is time to, and starts drainers.

@@ -24,8 +24,9 @@ import (
 type server struct {
 	mu   sync.Mutex
 	down bool
-	mute bool    // takes everything, and never answers
-	ids  []int64 // that it took, in order
+	mute bool         // takes everything, and never answers
+	why  func() error // why it is down; nil is errTest
+	ids  []int64      // that it took, in order
 }
 
 // open opens a pool that sends to the server.
@@ -62,7 +63,11 @@ func (s *server) Connect(context.Context, link.Wish) (link.Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.down {
-		return nil, &link.ConnectError{Host: "server", Err: errTest}
+		err := errTest
+		if s.why != nil {
+			err = s.why()
+		}
+		return nil, &link.ConnectError{Host: "server", Err: err}
 	}
 	return &conn{srv: s, out: make(chan link.Outcome, 1), closed: make(chan struct{})}, nil
 }

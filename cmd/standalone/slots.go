@@ -28,7 +28,7 @@ drained.
 
 It takes no lock and changes nothing: the agent may be running. Rows are read from the
 files; rows of the last second or so of a running agent may be missing. What an agent says
-of rows that wait is at most a minute old.`,
+of rows that wait is up to a minute old, which is told.`,
 		examples: []string{
 			"questdb_sf slots -config /etc/telegraf/telegraf.conf",
 			"questdb_sf slots -sf-dir /var/lib/telegraf/questdb_sf -watch 2s",
@@ -152,8 +152,8 @@ func totalText(r *look.Report) string {
 		text += fmt.Sprintf("; empty in %s at this rate", ageText(t.ToEmpty))
 	}
 	switch {
-	case t.Full:
-		text += "; the store is full"
+	case t.Lost != "":
+		text += "; " + t.Lost
 	case t.ToFull > 0:
 		text += fmt.Sprintf("; the store is full in %s at this rate", ageText(t.ToFull))
 	}

@@ -9,11 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/look"
-	"github.com/questdb-sf/questdb_sf/internal/notice"
-	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
 
 const quick = "close_flush_timeout = \"1ms\"\nsender_pool_max = 1"
@@ -73,25 +70,8 @@ func TestALiveSlotIsInUseByItsProcess(t *testing.T) {
 	}
 	until(t, `"pending_rows": 2000`, func() string { _, text, _ := ask("slots", "-config", s.conf, "-json"); return text })
 	_, text, _ := ask("slots", "-config", s.conf, "-watch", "10ms")
-	if !strings.Contains(text, fmt.Sprintf("in use, pid %d", os.Getpid())) || !strings.Contains(text, "has it") || !strings.Contains(text, "ROWS/S") {
+	if !strings.Contains(text, fmt.Sprintf("in use, pid %d", os.Getpid())) || !strings.Contains(text, "default-0: its owner") || !strings.Contains(text, "ROWS/S") {
 		t.Errorf("%s", text)
-	}
-	s.says(&notice.Notice{
-		At: time.Now().Add(-time.Hour), PID: os.Getpid(), Full: true,
-		Slots: []notice.Slot{{Name: "default-0", Since: time.Now(), Error: "connect to 127.0.0.1:1: refused"}},
-	})
-	_, text, _ = s.ask("slots")
-	for _, says := range []string{fmt.Sprintf("pid %d, said 1h0m0s ago", os.Getpid()), "waiting for the server since 20", "127.0.0.1:1: refused", "the store is full"} {
-		if !strings.Contains(text, says) {
-			t.Errorf("%s does not say %q", text, says)
-		}
-	}
-	s.says(&notice.Notice{At: time.Now(), ToFull: 7200, ToEmpty: 60, Slots: []notice.Slot{{Name: "default-0", Stored: time.Now().Add(time.Minute)}}})
-	_, text, _ = s.ask("slots")
-	for _, says := range []string{"is sending it", "full in 2h0m0s at this rate", "empty in 1m0s at this rate", "in the future"} {
-		if !strings.Contains(text, says) {
-			t.Errorf("%s does not say %q", text, says)
-		}
 	}
 	if code, text, stderr := ask("verify", "-config", s.conf); code != exitOK {
 		t.Errorf("exit %d, %q, %q", code, text, stderr)
@@ -101,11 +81,13 @@ func TestALiveSlotIsInUseByItsProcess(t *testing.T) {
 	}
 }
 
-// says puts a notice there as a pool does.
-func (s *shop) says(n *notice.Notice) {
-	s.Helper()
-	if err := notice.Write(vfs.OS, notice.Path(s.dir, "default"), n); err != nil {
-		s.Fatal(err)
+func TestTheTotalsSayWhenTheStoreIsFullOrThatItIs(t *testing.T) {
+	for want, total := range map[string]look.Total{
+		"full in 2h0m0s at this rate": {ToFull: 7200}, "empty in 1m0s at this rate": {ToEmpty: 60}, "; rows are dropped": {ToFull: 1, Lost: "rows are dropped"},
+	} {
+		if text := totalText(&look.Report{Total: total}); !strings.Contains(text, want) {
+			t.Errorf("%q does not say %q", text, want)
+		}
 	}
 }
 

@@ -5,7 +5,6 @@ package holder
 
 import (
 	"bytes"
-	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -83,9 +82,4 @@ func parseLocks(b []byte) (list []flock) {
 		}
 	}
 	return list
-}
-
-// PoolLock is the file that a pool has locked while it is open.
-func PoolLock(dir, senderID string) string {
-	return filepath.Join(dir, ".slot-locks", senderID+".pool.lock")
 }

@@ -7,11 +7,11 @@ import (
 	"errors"
 	"io/fs"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/deadletter"
 	"github.com/questdb-sf/questdb_sf/internal/holder"
+	"github.com/questdb-sf/questdb_sf/internal/link"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/status/api"
 )
@@ -99,10 +99,10 @@ type Total struct {
 	Refused     int64 `json:"dead_letters_refused"`
 	LetterBytes int64 `json:"dead_letter_bytes"`
 	// ToEmpty and ToFull are by two looks, or what open pools say; 0 is not in sight, or
-	// unknown. Full says that one of them had no room for its last batch.
+	// unknown. Lost is what one of them says of rows that are dropped, or find no room.
 	ToEmpty float64 `json:"seconds_to_empty,omitempty"`
 	ToFull  float64 `json:"seconds_to_full,omitempty"`
-	Full    bool    `json:"full,omitempty"`
+	Lost    string  `json:"lost,omitempty"`
 }
 
 // Slots looks at every slot. With a pause it does so twice, to tell how fast they are
@@ -133,24 +133,22 @@ func (s *Store) report() (*Report, error) {
 	}
 	h := holder.Read()
 	pools := s.pools(h)
-	said := s.notices(pools)
 	r := &Report{Dir: s.Dir, Slots: []Slot{}, Pools: []string{}}
-	for id := range pools {
-		r.Pools = append(r.Pools, id)
+	for _, p := range pools.open() {
+		r.Pools = append(r.Pools, p.SenderID)
 	}
-	slices.Sort(r.Pools)
 	for _, name := range names {
 		one := s.slot(name, h)
 		if one == nil {
 			continue // its owner has taken it away
 		}
-		said.storedAt(one, s.Now())
+		pools.storedAt(one, s.Now())
 		if one.Rows > 0 || one.Frames > 0 {
-			one.Why = s.why(one, pools, said)
+			one.Why = s.why(one, pools)
 		}
 		r.add(one)
 	}
-	said.forecast(&r.Total)
+	pools.forecast(&r.Total, s.Now())
 	return r, s.letters(r)
 }
 
@@ -182,7 +180,7 @@ func (s *Store) state(one *Slot, e *slot.Examination) string {
 	case e == nil:
 		return Unreadable
 	case e.Failed:
-		one.Why = strings.TrimSpace(e.FailedWhy)
+		one.Why = link.OneLine(e.FailedWhy, maxReason)
 		return Failed
 	case one.Kind == KindOther, one.Kind == KindImported, one.Kind == KindRewind:
 		return Orphan
@@ -210,9 +208,12 @@ func (one *Slot) take(e *slot.Examination, now time.Time) {
 	}
 }
 
+// maxReason bounds what is quoted of .failed, in bytes.
+const maxReason = 400
+
 // oneLine writes a target for people.
 func oneLine(target string) string {
-	return strings.ReplaceAll(strings.TrimSpace(target), "\n", " ")
+	return link.OneLine(target, len(target))
 }
 
 // add takes a slot into the report.

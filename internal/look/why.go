@@ -3,63 +3,61 @@
 package look
 
 import (
+	"cmp"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
-	"github.com/questdb-sf/questdb_sf/internal/holder"
-	"github.com/questdb-sf/questdb_sf/internal/notice"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 )
 
 // why says in a sentence why a slot with pending rows is not being drained, or who
 // drains it, and what to do.
-func (s *Store) why(one *Slot, pools map[string]holder.Holder, said notices) string {
+func (s *Store) why(one *Slot, all pools) string {
 	_, owner := s.kindOf(one.Name)
-	pool, open := pools[owner]
+	pool, open := all.of(owner), all.open()
 	switch {
 	case one.State == Failed:
 		return fmt.Sprintf("it is marked as damaged by .failed (%s): nobody tries until that file is removed", one.Why)
 	case one.Owner.Held:
-		return s.whyOwned(one, said.on(one.Name, one.Owner))
+		return s.whyOwned(one, all)
 	case s.belongsElsewhere(one):
 		return fmt.Sprintf("its rows belong to %s, and this agent sends to %s: run an agent with that destination, or adopt the slot",
 			one.Target, oneLine(s.Target))
-	case open && s.isOrphan(one) && owner == s.SenderID: // from when it had more slots
-		return s.whyOrphan(pools)
-	case open && !s.isOrphan(one):
-		return fmt.Sprintf("the agent with sender_id %s (%s) runs and takes it up in its turn", owner, pool)
-	case open:
-		return fmt.Sprintf("the agent with sender_id %s (%s) runs and sees to it", owner, pool)
-	case len(pools) == 0:
+	case pool != nil && s.isOrphan(one) && owner == s.SenderID: // from when it had more slots
+		return s.whyOrphan(open)
+	case pool != nil && !s.isOrphan(one):
+		return fmt.Sprintf("the agent with sender_id %s (%s) runs and takes it up in its turn", owner, pool.Holder)
+	case pool != nil:
+		return fmt.Sprintf("the agent with sender_id %s (%s) runs and sees to it", owner, pool.Holder)
+	case len(open) == 0 && all.unseen(s.Now()) != "":
+		return "no agent is seen to run in this directory; " + all.unseen(s.Now())
+	case len(open) == 0:
 		return "no agent runs in this directory: start it, or send them with questdb_sf drain"
 	case s.isOrphan(one):
-		return s.whyOrphan(pools)
+		return s.whyOrphan(open)
 	}
 	return fmt.Sprintf("no agent with sender_id %s runs: start it, or send them with questdb_sf drain", owner)
 }
 
-// staleNotice is after how long a notice is not the present state any more: its pool writes
-// it once a minute.
-const staleNotice = 3 * time.Minute
+// saidLately is how long ago a notice may be without that being said.
+const saidLately = 10 * time.Second
 
-// whyOwned is what the owner of a slot says itself in its notice n; nil without one. Of an
-// orphan that it drains it says nothing, but of its server.
-func (s *Store) whyOwned(one *Slot, n *notice.Notice) string {
-	about := n.Of(one.Name)
+// whyOwned is what the owner of a slot says of it in its notice.
+func (s *Store) whyOwned(one *Slot, all pools) string {
+	about, n := all.said(one.Name)
 	if about == nil {
-		about = n.Longest()
+		return fmt.Sprintf("its owner, %s, has it, and tells of nothing in the way: if it does not shrink, look again in a minute, "+
+			"or at the log of that process", one.Owner)
 	}
-	if about == nil {
-		return fmt.Sprintf("its owner, %s, has it, and has told of nothing in the way yet: if it does not shrink, look again in a minute", one.Owner)
-	}
-	said := about.Why()
-	if said == "" {
+	said, old := about.Why(), s.Now().Sub(n.At)
+	switch {
+	case !n.Fresh(s.Now()):
+		return fmt.Sprintf("its owner, %s, last spoke at %s and may hang; then it said: %s", one.Owner, n.At.UTC().Format(time.RFC3339),
+			cmp.Or(said, "I am sending it"))
+	case said == "":
 		return fmt.Sprintf("its owner, %s, is sending it", one.Owner)
-	}
-	if old := s.Now().Sub(n.At); old > staleNotice {
-		return fmt.Sprintf("its owner, %s, said %s ago, and nothing since: %s", one.Owner, old.Round(time.Second), said)
+	case old > saidLately:
+		return fmt.Sprintf("its owner, %s, said %s ago: %s", one.Owner, old.Round(time.Second), said)
 	}
 	return fmt.Sprintf("its owner, %s, says: %s", one.Owner, said)
 }
@@ -67,13 +65,12 @@ func (s *Store) whyOwned(one *Slot, n *notice.Notice) string {
 // isOrphan says whether nobody is called so that the agent would open it as its own.
 func (s *Store) isOrphan(one *Slot) bool { return one.Kind == KindOther }
 
-func (s *Store) whyOrphan(pools map[string]holder.Holder) string {
+func (s *Store) whyOrphan(open pools) string {
 	if s.SenderID != "" && !s.DrainOrphans {
 		return "drain_orphans is off in this configuration: nobody sees to slots of others"
 	}
-	first := slices.Sorted(maps.Keys(pools))[0]
 	return fmt.Sprintf("it has no owner; an agent with drain_orphans takes it up within a minute or so of its next write, "+
-		"as that with sender_id %s (%s) may, if it sends to the same place", first, pools[first])
+		"as that with sender_id %s (%s) may, if it sends to the same place", open[0].SenderID, open[0].Holder)
 }
 
 // isOurs says whether a slot is or was one of the agent's by its name: its rows follow the

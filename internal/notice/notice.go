@@ -5,8 +5,9 @@
 // slots tell what is pending, but only the process that sends knows what the server says.
 //
 // A notice is one JSON object in <sf_dir>/.slot-locks/<sender_id>.pool.notice. It is there
-// while rows wait, is written anew when the reason changes and once a minute otherwise, is
-// never synced, and says nothing once the lock of its pool is free.
+// while rows wait. It is written anew when the reason changes, at most each 15 s, and once a
+// minute otherwise; it is never synced. A pool that closes takes it away; one that is killed
+// leaves it, which is why it has a time and the number of its process in it.
 package notice
 
 import (
@@ -18,8 +19,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-	"unicode/utf8"
 
+	"github.com/questdb-sf/questdb_sf/internal/link"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
 
@@ -27,13 +28,18 @@ import (
 type Notice struct {
 	At  time.Time `json:"at"` // when it was written
 	PID int       `json:"pid"`
-	// Full says that a slot found no room for its last batch.
-	Full bool `json:"full,omitempty"`
+	// Full says that a slot found no room for its last batch. Dropped rows were dropped for
+	// want of room or for their age since the pool was opened, the last of them within a
+	// minute before At; 0 where that is longer ago.
+	Full    bool  `json:"full,omitempty"`
+	Dropped int64 `json:"rows_dropped,omitempty"`
 	// ToFull is in how many seconds there will be no room if all goes on like this, and
 	// ToEmpty when nothing will be pending; 0 is not in sight, or unknown.
 	ToFull  float64 `json:"seconds_to_full,omitempty"`
 	ToEmpty float64 `json:"seconds_to_empty,omitempty"`
-	// Slots are the ones with pending rows.
+	// StoreMaxBytes is what the segments of all slots may occupy.
+	StoreMaxBytes int64 `json:"store_max_bytes,omitempty"`
+	// Slots are the ones with pending rows, those of nobody that the pool drains included.
 	Slots []Slot `json:"slots"`
 }
 
@@ -70,35 +76,33 @@ func Path(dir, senderID string) string {
 	return filepath.Join(dir, ".slot-locks", senderID+".pool.notice")
 }
 
-// Write puts a notice in the place of the last one, without a sync.
+// Write puts a notice in the place of the last one, without a sync. The file is not cut
+// before it is written: a full disk leaves the last one, and filesystems that write at once
+// what was cut and written anew have no reason to.
 func Write(fsys vfs.FS, path string, n *Notice) (err error) {
-	list := n.Slots[:min(len(n.Slots), maxSlots)]
-	for i := range list {
-		list[i].Error, list[i].HeldFor = clip(list[i].Error), clip(list[i].HeldFor)
+	short := *n
+	short.Slots = n.Slots[:min(len(n.Slots), maxSlots)]
+	for i := range short.Slots {
+		short.Slots[i].clean()
 	}
-	b, err := json.Marshal(Notice{n.At, n.PID, n.Full, n.ToFull, n.ToEmpty, list})
+	b, err := json.Marshal(&short)
 	if err != nil {
 		return err
 	}
-	f, err := fsys.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
+	f, err := fsys.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteAt(append(b, '\n'), 0)
+	b = append(b, '\n')
+	if _, err = f.WriteAt(b, 0); err == nil {
+		err = f.Truncate(int64(len(b)))
+	}
 	return errors.Join(err, f.Close())
 }
 
-// clip puts an error on one line of bounded length.
-func clip(text string) string {
-	text = strings.ToValidUTF8(strings.Join(strings.Fields(text), " "), "?")
-	if len(text) <= maxError {
-		return text
-	}
-	end := maxError
-	for !utf8.RuneStart(text[end]) {
-		end--
-	}
-	return text[:end] + " …"
+// clean has what others said on one line, without what a terminal would obey.
+func (s *Slot) clean() {
+	s.Error, s.HeldFor = link.OneLine(s.Error, maxError), link.OneLine(s.HeldFor, maxError)
 }
 
 // Read returns the notice; nil where there is none that can be read. One that is being
@@ -134,7 +138,19 @@ func read(fsys vfs.FS, path string) (*Notice, error) {
 	if err := json.Unmarshal(b, n); err != nil {
 		return nil, err
 	}
+	for i := range n.Slots { // whoever may write there need not be who looks
+		n.Slots[i].clean()
+	}
 	return n, nil
+}
+
+// fresh is how long a notice is the present state, whatever the clock did meanwhile.
+const fresh = 3 * time.Minute
+
+// Fresh says whether the notice is of now, and not the last that was heard of its pool. n
+// may be nil.
+func (n *Notice) Fresh(now time.Time) bool {
+	return n != nil && now.Sub(n.At).Abs() <= fresh
 }
 
 // Of returns what is said of a slot; nil if nothing is. n may be nil.
@@ -150,8 +166,8 @@ func (n *Notice) Of(slot string) *Slot {
 	return nil
 }
 
-// Longest returns the slot of which the server has taken nothing for the longest time, or
-// that has rows that are held; nil where all is well.
+// Longest returns the slot of which the server has taken nothing for the longest time,
+// else one that has rows that are held; nil where all is well.
 func (n *Notice) Longest() (worst *Slot) {
 	if n == nil {
 		return nil
@@ -166,6 +182,19 @@ func (n *Notice) Longest() (worst *Slot) {
 		}
 	}
 	return worst
+}
+
+// Lost says in words that rows are dropped, or that none find room; "" in health. n may be nil.
+func (n *Notice) Lost() string {
+	switch {
+	case n == nil:
+		return ""
+	case n.Dropped > 0:
+		return fmt.Sprintf("the store is full: rows are dropped for want of room or for their age, %d since the agent started", n.Dropped)
+	case n.Full:
+		return "the store is full"
+	}
+	return ""
 }
 
 // Why says in words why the rows of the slot wait; "" where nothing is in their way.

@@ -38,7 +38,7 @@ func TestWhatIsWrittenIsReadAndTheWordsSayIt(t *testing.T) {
 		t.Errorf("%+v", worst)
 	}
 	why := out.Of("default-2").Why()
-	if want := "waiting for the server since 2026-11-29T00:27:45Z: connect: ö"; !strings.HasPrefix(why, want) || len(why) > 500 || !strings.HasSuffix(why, "ö …") {
+	if want := "waiting for the server since 2026-11-29T00:27:45Z: connect: ö"; !strings.HasPrefix(why, want) || len(why) > 500 || !strings.HasSuffix(why, "ö…") {
 		t.Errorf("%q", why)
 	}
 	if why := out.Of("default-0").Why(); why != "3 rows wait for their tables: the table x is suspended" {

@@ -62,31 +62,50 @@ func (d *Dir) Read(ctx context.Context) (Reading, error) {
 			d.slot(&r, name, p)
 		}
 	}
-	if d.locks.Of(holder.PoolLock(d.Path, d.SenderID)).Held {
-		r.take(notice.Read(d.FS, notice.Path(d.Path, d.SenderID)))
-	}
 	d.space(&r)
 	r.At = d.Now()
+	for _, p := range d.locks.Pools(d.FS, d.Path, r.At) {
+		r.take(&p)
+	}
 	return r, nil
 }
 
-// take adds what the agent says; nil is nothing.
-func (r *Reading) take(said *notice.Notice) {
-	if said == nil {
+// take adds what an agent says of its pool.
+func (r *Reading) take(p *holder.Pool) {
+	n := p.Notice
+	switch {
+	case !p.Holder.Held:
+		r.Unseen = true // it wrote lately
+		return
+	case n == nil:
+		return
+	case !n.Fresh(r.At):
+		r.Trouble = append(r.Trouble, fmt.Sprintf("the agent with sender_id %s last spoke at %s, and may hang", p.SenderID, n.At.UTC().Format(time.RFC3339)))
 		return
 	}
-	if why := said.Longest().Why(); why != "" {
-		r.Trouble = append(r.Trouble, why)
+	for _, says := range []string{n.Longest().Why(), n.Lost()} {
+		if says != "" {
+			r.Trouble = append(r.Trouble, says)
+		}
 	}
-	if said.Full {
-		r.Trouble = append(r.Trouble, "the store is full")
-	}
-	r.ToFull, r.ToEmpty = seconds(said.ToFull), seconds(said.ToEmpty)
+	r.expects(n)
 	for i := range r.Slots {
 		s := &r.Slots[i]
-		if one := said.Of(s.Name); one != nil && one.Stored.After(s.Oldest) && s.Pending > 0 {
+		if one := n.Of(s.Name); one != nil && one.Stored.After(s.Oldest) && s.Pending > 0 {
 			s.Oldest = one.Stored
 		}
+	}
+}
+
+// expects takes over what an agent expects: of several the first that is full, and the last
+// that is empty.
+func (r *Reading) expects(n *notice.Notice) {
+	if full := seconds(n.ToFull); full > 0 && (r.ToFull == 0 || full < r.ToFull) {
+		r.ToFull = full
+	}
+	r.ToEmpty = max(r.ToEmpty, seconds(n.ToEmpty))
+	if r.MaxBytes == 0 {
+		r.MaxBytes = n.StoreMaxBytes
 	}
 }
 

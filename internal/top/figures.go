@@ -134,6 +134,8 @@ func explain(f *Figures, r *Reading) string {
 		says = append(says, "not shrinking for "+age(f.Still))
 	}
 	switch {
+	case f.Rows > 0 && !r.Remote && len(r.Agents) == 0 && r.Unseen:
+		says = append(says, "the agent was killed, or runs where its locks cannot be seen, in another container for example")
 	case f.Rows > 0 && !r.Remote && len(r.Agents) == 0:
 		says = append(says, "nobody has the store open: start the agent")
 	case f.Still >= stillNoticed && len(r.Trouble) == 0:

@@ -113,7 +113,7 @@ func TestAStoreIsReadBesideItsAgentAndLeftAsItIs(t *testing.T) {
 	if at := r.Slots[0].Oldest; time.Since(at) > time.Minute || at.After(time.Now()) {
 		t.Errorf("oldest %s", at)
 	}
-	said := notice.Notice{PID: os.Getpid(), Full: true, ToFull: 60, ToEmpty: 1e300, Slots: []notice.Slot{
+	said := notice.Notice{At: time.Now(), PID: os.Getpid(), Full: true, ToFull: 60, ToEmpty: 1e300, Slots: []notice.Slot{
 		{Name: "default-0", Stored: time.Now().Add(time.Second), Since: time.Now(), Error: "refused"},
 	}}
 	if err := notice.Write(vfs.OS, notice.Path(dir, "default"), &said); err != nil {
@@ -124,6 +124,14 @@ func TestAStoreIsReadBesideItsAgentAndLeftAsItIs(t *testing.T) {
 	if f := h.Add(r); !strings.Contains(f.Explanation, "waiting for the server") || !strings.Contains(f.Explanation, "refused; the store is full") ||
 		f.ToFull != time.Minute || f.ToEmpty != 0 || !r.Slots[0].Oldest.Equal(said.Slots[0].Stored) {
 		t.Errorf("%+v\n%+v", f, r)
+	}
+	said.At = time.Now().Add(-5 * time.Minute)
+	if err := notice.Write(vfs.OS, notice.Path(dir, "default"), &said); err != nil {
+		t.Fatal(err)
+	}
+	r = read(t, d)
+	if f := h.Add(r); !strings.Contains(f.Explanation, "may hang") || strings.Contains(f.Explanation, "refused") || f.ToFull != 0 {
+		t.Errorf("of an agent that hangs: %+v", f)
 	}
 	add(t, p, 200)
 	if r = read(t, d); r.Slots[0].Pending != 500 || r.Slots[0].Accepted != 500 {

@@ -40,6 +40,9 @@ type Reading struct {
 	// is not in sight, or unknown.
 	ToFull  time.Duration `json:"agent_to_full_ns,omitempty"`
 	ToEmpty time.Duration `json:"agent_to_empty_ns,omitempty"`
+	// Unseen says that an agent wrote here lately whose lock is not seen to be held: it was
+	// killed, or runs where that cannot be seen, in another container for example.
+	Unseen bool `json:"unseen,omitempty"`
 	// Trouble is what the agent says of itself, or what could not be read.
 	Trouble []string `json:"trouble,omitempty"`
 	// Partial says that not all is counted yet.
