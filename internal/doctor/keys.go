@@ -11,20 +11,28 @@ import (
 	"github.com/questdb-sf/questdb_sf/internal/sqlhttp"
 )
 
+// askedKeys bounds the tables whose keys are asked for, one by one.
+const askedKeys = 100
+
 // examineKeys looks whether the tables have the row id, and it is a key.
 func (s *server) examineKeys(ctx context.Context, list []target) {
 	rows, err := s.ask(ctx, 1, "SELECT table_name FROM information_schema.columns() WHERE column_name = '"+rowid.Column+"'")
 	if err != nil {
 		return // of a version that has no such thing
 	}
-	told := len(s.Findings)
+	told, asked := len(s.Findings), 0
 	for _, t := range list {
 		if len(s.Findings)-told >= manyTables {
+			break
+		}
+		if asked == askedKeys {
+			s.say("dedup keys", Warning, "name those that matter with -tables", "the keys of %d tables were looked at, and there are more", asked)
 			break
 		}
 		has := slices.ContainsFunc(rows, func(row []any) bool { return text(row[0]) == t.name })
 		if t.kind == "T" && t.wal && (has || t.certain) {
 			s.examineKeysOf(ctx, t, has)
+			asked++
 		}
 	}
 	switch {

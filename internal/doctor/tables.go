@@ -62,7 +62,8 @@ func (s *server) targets(ctx context.Context) (list []target, _ error) {
 		t.wal, _ = row[3].(bool)
 		t.suspended, _ = row[5].(bool)
 		t.certain = s.isCertain(t.name)
-		if t.certain || s.mayBeOurs(t.name) {
+		isTable := t.kind != "V" && t.kind != "M"
+		if t.certain || s.mayBeOurs(t.name) && (isTable || s.TablePrefix != "") { // views of others are no targets
 			list = append(list, t)
 		}
 	}
@@ -127,9 +128,7 @@ func (s *server) examineTable(ctx context.Context, t target) {
 		s.add("table", name, bad, "mend the reason, then run ALTER TABLE "+quoted+" RESUME WAL",
 			"suspended: its rows are taken, and nobody sees them: %s", s.whySuspended(ctx, t.name))
 	case t.kind == "V" || t.kind == "M":
-		if t.certain || s.TablePrefix != "" {
-			s.add("table", name, bad, "have the rows go to another name, or drop the view", "it is a view: rows cannot go there")
-		}
+		s.add("table", name, bad, "have the rows go to another name, or drop the view", "it is a view: rows cannot go there")
 	case !t.wal:
 		s.add("table", name, bad, "run ALTER TABLE "+quoted+" SET TYPE WAL and restart QuestDB", "it is without WAL: rows cannot go there over the network")
 	}

@@ -64,7 +64,7 @@ func (r *Refusal) Error() string {
 		status = r.Status.String()
 	}
 	what := "the rows"
-	if r.HTTPStatus == http.StatusUnauthorized || r.HTTPStatus == http.StatusForbidden || r.Status == qwp.StatusSecurityError {
+	if r.HTTPStatus == http.StatusUnauthorized {
 		what = "the credentials"
 	}
 	return fmt.Sprintf("%s refused %s (%s, %v): %s", r.Host, what, status, r.Class, r.Message)

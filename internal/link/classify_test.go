@@ -157,8 +157,8 @@ func TestErrorsNameTheHostAndTheReason(t *testing.T) {
 		}
 	}
 	for want, r := range map[string]*link.Refusal{
-		"refused the credentials (HTTP 401": {HTTPStatus: 401}, "refused the credentials (HTTP 403": {HTTPStatus: 403},
-		"refused the credentials (": {Status: qwp.StatusSecurityError}, "refused the rows (HTTP 400": {HTTPStatus: 400},
+		"refused the credentials (HTTP 401": {HTTPStatus: 401}, "refused the rows (HTTP 403": {HTTPStatus: 403},
+		"refused the rows (HTTP 400": {HTTPStatus: 400},
 	} {
 		if text := r.Error(); !strings.Contains(text, want) {
 			t.Errorf("%q does not say %q", text, want)
