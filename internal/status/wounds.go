@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/status/api"
@@ -24,45 +23,7 @@ const (
 	// maxReceipt the bytes of one.
 	maxTold    = 64
 	maxReceipt = 64 << 10
-	// maxPeeked bounds the orphans that are looked into.
-	maxPeeked = 64
 )
-
-// peek looks into the slots of nobody: a pool knows what is in one only once it drains it.
-func (d *disk) peek(dir string, names []string) map[string]slot.Peek {
-	before, seen := d.peekers, map[string]slot.Peek{}
-	d.peekers = map[string]*slot.Peeker{}
-	for _, name := range names[:min(len(names), maxPeeked)] {
-		p := before[name]
-		if p == nil {
-			p = &slot.Peeker{FS: d.fs, Dir: filepath.Join(dir, name)}
-		}
-		d.peekers[name] = p
-		if one, err := p.Peek(); err == nil {
-			seen[name] = one
-		}
-	}
-	return seen
-}
-
-// orphans returns those that the pool knows, with what their files tell.
-func (r *report) orphans() []api.Orphan {
-	all := []api.Orphan{}
-	for _, o := range r.view.Orphans {
-		one := api.Orphan{Name: o.Name, State: o.State, Reason: o.Reason, Pending: o.Pending}
-		if p, ok := r.files.orphans[o.Name]; ok {
-			one.FileBytes, one.Bytes, one.Foreign = p.SegmentBytes, p.PendingBytes, p.Foreign
-			if one.Pending == 0 && o.State != "draining" {
-				one.Pending = p.Pending
-			}
-			if p.HasOldest {
-				one.Oldest = timeOrNone(time.UnixMicro(p.OldestPendingTime).UTC())
-			}
-		}
-		all = append(all, one)
-	}
-	return all
-}
 
 // wounds reads the receipts in all slots, and weighs what is kept because of them.
 func (d *disk) wounds(dir string) (list []api.Incident, kept api.Kept) {

@@ -108,7 +108,13 @@ type Orphan struct {
 	State   string `json:"state"`
 	Reason  string `json:"reason"`
 	Foreign bool   `json:"foreign"` // of another client, whose rows are counted once it is drained
-	// Pending and Bytes are 0 while nobody has looked into it.
+	// Counted says that Pending is known, Partial that there may be more. Looked says that
+	// the files were looked into, which tells Foreign, Bytes, FileBytes and Oldest. What is
+	// not known is 0, or null; Error is why the files cannot be looked into.
+	Counted   bool       `json:"counted"`
+	Partial   bool       `json:"partial"`
+	Looked    bool       `json:"looked_into"`
+	Error     string     `json:"error"`
 	Pending   int64      `json:"rows_pending"`
 	Bytes     int64      `json:"bytes_pending"`
 	FileBytes int64      `json:"file_bytes"` // of its segments
