@@ -25,6 +25,7 @@ type files struct {
 	letters api.Letters
 	orphans map[string]peeked // nobody changes it
 	wounds  []api.Incident
+	untold  map[string]bool // receipts of others, by slot and name; nobody changes it
 	kept    api.Kept
 }
 
@@ -43,7 +44,7 @@ type disk struct {
 	peekers map[string]*slot.Peeker // of orphans, by name
 	peeked  map[string]peeked       // what they saw; not changed after the look
 	turn    string                  // the orphan that was looked into last
-	told    map[string]api.Incident // by path
+	told    map[string]api.Incident // by slot and name
 }
 
 // look returns what was seen some seconds ago at most, or, where the disk hangs, before.
@@ -82,5 +83,5 @@ func (d *disk) read(dir, senderID string, orphans []string) {
 	}()
 	seen.letters = d.letters.look(d.fs, dir, senderID)
 	seen.orphans = d.peek(dir, orphans)
-	seen.wounds, seen.kept = d.wounds(dir)
+	seen.wounds, seen.untold, seen.kept = d.wounds(dir)
 }

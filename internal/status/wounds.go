@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/status/api"
@@ -25,14 +26,23 @@ const (
 	maxReceipt = 64 << 10
 )
 
-// wounds reads the receipts in all slots, and weighs what is kept because of them.
-func (d *disk) wounds(dir string) (list []api.Incident, kept api.Kept) {
+// receipt is a file that tells of an incident. It never changes.
+type receipt struct {
+	slot, name string
+	at         time.Time
+}
+
+func (r *receipt) key() string { return r.slot + "/" + r.name }
+
+// wounds reads the newest receipts of all slots, and weighs what is kept because of them.
+// More are those that it did not read, or could not.
+func (d *disk) wounds(dir string) (list []api.Incident, more map[string]bool, kept api.Kept) {
 	slots, err := d.fs.ReadDir(dir)
 	if err != nil {
-		return nil, api.Kept{Error: problem(err)}
+		return nil, nil, api.Kept{Error: problem(err)}
 	}
-	before := d.told
-	d.told = map[string]api.Incident{}
+	var receipts []receipt
+	sizes := map[string]int64{}
 	for _, s := range slots {
 		if !s.IsDir() || strings.HasPrefix(s.Name(), ".") {
 			continue
@@ -41,20 +51,44 @@ func (d *disk) wounds(dir string) (list []api.Incident, kept api.Kept) {
 		if err != nil && kept.Error == "" {
 			kept.Error = problem(err)
 		}
-		sizes := map[string]int64{}
 		for _, e := range entries {
-			if strings.Contains(e.Name(), ".corrupt") && e.Type().IsRegular() {
-				sizes[e.Name()] = weigh(e, &kept)
-			}
-		}
-		for _, e := range entries {
-			if one, ok := d.receipt(filepath.Join(dir, s.Name(), e.Name()), e, before); ok {
-				one.Slot, one.KeptBytes = s.Name(), sizes[one.KeptAs]
-				list = append(list, one)
+			switch name := e.Name(); {
+			case !e.Type().IsRegular():
+			case strings.Contains(name, ".corrupt"):
+				sizes[s.Name()+"/"+name] = weigh(e, &kept)
+			case strings.HasPrefix(name, "incident-") && strings.HasSuffix(name, ".json"):
+				if info, err := e.Info(); err == nil {
+					receipts = append(receipts, receipt{s.Name(), name, info.ModTime()})
+				}
 			}
 		}
 	}
-	return list, kept
+	list, more = d.newest(dir, receipts)
+	for i := range list {
+		list[i].KeptBytes = sizes[list[i].Slot+"/"+list[i].KeptAs]
+	}
+	return list, more, kept
+}
+
+// newest reads the receipts that were written last.
+func (d *disk) newest(dir string, receipts []receipt) (list []api.Incident, more map[string]bool) {
+	slices.SortFunc(receipts, func(a, b receipt) int { return cmp.Or(b.at.Compare(a.at), strings.Compare(a.key(), b.key())) })
+	before := d.told
+	d.told, more = map[string]api.Incident{}, map[string]bool{}
+	for n, r := range receipts {
+		one, ok := before[r.key()]
+		if !ok && n < maxTold {
+			ok = readJSON(d.fs, filepath.Join(dir, r.slot, r.name), &one) == nil
+		}
+		if !ok || n >= maxTold {
+			more[r.key()] = true
+			continue
+		}
+		one.Slot, one.Receipt = r.slot, r.name
+		d.told[r.key()] = one
+		list = append(list, one)
+	}
+	return list, more
 }
 
 // weigh adds a file to those that are kept.
@@ -71,21 +105,6 @@ func weigh(e fs.DirEntry, kept *api.Kept) (bytes int64) {
 	return info.Size()
 }
 
-// receipt reads a file that tells of an incident. It never changes.
-func (d *disk) receipt(path string, e fs.DirEntry, before map[string]api.Incident) (i api.Incident, ok bool) {
-	if !strings.HasPrefix(e.Name(), "incident-") || !strings.HasSuffix(e.Name(), ".json") || !e.Type().IsRegular() {
-		return i, false
-	}
-	if i, ok = before[path]; !ok {
-		if len(d.told) >= maxTold || readJSON(d.fs, path, &i) != nil {
-			return i, false
-		}
-		i.Receipt = e.Name()
-	}
-	d.told[path] = i
-	return i, true
-}
-
 func readJSON(fsys vfs.FS, path string, to any) error {
 	f, err := fsys.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
@@ -100,20 +119,27 @@ func readJSON(fsys vfs.FS, path string, to any) error {
 }
 
 // incidents returns those that the files tell of and, of those since the start, those that
-// they do not: their disk may have failed.
-func (r *report) incidents() []api.Incident {
+// they do not: their disk may have failed. More is how many there are besides.
+func (r *report) incidents() (all []api.Incident, more int64) {
 	all, have := list(r.files.wounds), map[string]bool{}
 	for i := range all {
 		have[all[i].Slot+"/"+all[i].Receipt] = true
 	}
+	more = int64(len(r.files.untold))
 	for _, i := range append(r.look.Details.Incidents, r.look.RAMDetails.Incidents...) {
 		one := incidentOf(i)
-		if !have[one.Slot+"/"+one.Receipt] {
-			all = append(all, one)
+		key := one.Slot + "/" + one.Receipt
+		if have[key] {
+			continue
+		}
+		all = append(all, one)
+		if r.files.untold[key] {
+			more-- // it is told here
 		}
 	}
 	slices.SortStableFunc(all, func(a, b api.Incident) int { return cmp.Compare(a.Found, b.Found) })
-	return all[max(0, len(all)-maxTold):]
+	over := max(0, len(all)-maxTold)
+	return all[over:], more + int64(over)
 }
 
 func incidentOf(i sfpool.Incident) api.Incident {

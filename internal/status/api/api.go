@@ -44,9 +44,11 @@ type Store struct {
 	Letters   Letters            `json:"dead_letters"`
 	Verdicts  []Verdict          `json:"verdicts"`
 	Barred    []Barred           `json:"barred"`
-	Incidents []Incident         `json:"incidents"` // the oldest first
-	Kept      Kept               `json:"kept"`
-	History   []Sample           `json:"history"` // of the last hour, the oldest first
+	Incidents []Incident         `json:"incidents"` // the oldest first, of the last ones
+	// MoreIncidents are told in files that are older, or cannot be read.
+	MoreIncidents int64    `json:"more_incidents"`
+	Kept          Kept     `json:"kept"`
+	History       []Sample `json:"history"` // of the last hour, the oldest first
 }
 
 // Latency is how long something took since the store was opened.
