@@ -53,8 +53,10 @@ type Store struct {
 
 // Latency is how long something took since the store was opened.
 type Latency struct {
-	Count   int64    `json:"count"`
-	SumNS   int64    `json:"sum_ns"`
+	Count int64 `json:"count"`
+	SumNS int64 `json:"sum_ns"`
+	// P99NS is the bound of the bucket in which the 99th percentile lies; of the last
+	// bucket, which has none, that of the bucket before: then it is more.
 	P99NS   int64    `json:"p99_ns"`
 	Buckets []Bucket `json:"buckets"`
 }
