@@ -13,16 +13,18 @@ import (
 const maxConns = 32
 
 // limited is a listener that has so many connections at a time. Others wait, but not for
-// those that only stay open between two requests: the oldest of them gives way.
+// those that ask nothing: the oldest that is between two requests gives way, or else the
+// oldest that has never sent anything.
 type limited struct {
 	net.Listener
 	places chan struct{}
 	closed chan struct{}
 	once   sync.Once
 
-	mu    sync.Mutex // guards what follows; no connection is closed under it
-	idle  []net.Conn // the oldest first
-	waits bool       // somebody has no place
+	mu     sync.Mutex // guards what follows; no connection is closed under it
+	idle   []net.Conn // the oldest first, like silent
+	silent []net.Conn
+	waits  bool // somebody has no place
 }
 
 func limit(l net.Listener) *limited {
@@ -60,21 +62,27 @@ func (l *limited) await() bool {
 // note is http.Server.ConnState: it learns which connections nobody is using.
 func (l *limited) note(c net.Conn, state http.ConnState) {
 	l.giveWay(func() {
-		l.idle = slices.DeleteFunc(l.idle, func(o net.Conn) bool { return o == c })
-		if state == http.StateIdle {
+		is := func(o net.Conn) bool { return o == c }
+		l.idle, l.silent = slices.DeleteFunc(l.idle, is), slices.DeleteFunc(l.silent, is)
+		switch state {
+		case http.StateIdle:
 			l.idle = append(l.idle, c)
+		case http.StateNew:
+			l.silent = append(l.silent, c)
 		}
 	})
 }
 
-// giveWay makes a change under mu, and closes the connection that is idle for the longest
-// time if somebody waits for its place.
+// giveWay makes a change under mu, and closes a connection that asks nothing if somebody
+// waits for its place.
 func (l *limited) giveWay(change func()) {
 	l.mu.Lock()
 	change()
 	var oldest net.Conn
-	if l.waits && len(l.idle) > 0 {
-		oldest, l.idle = l.idle[0], l.idle[1:]
+	for _, list := range []*[]net.Conn{&l.idle, &l.silent} {
+		if l.waits && oldest == nil && len(*list) > 0 {
+			oldest, *list = (*list)[0], (*list)[1:]
+		}
 	}
 	l.mu.Unlock()
 	if oldest != nil {

@@ -34,47 +34,77 @@ func TestConnectionsThatNobodyUsesGiveWay(t *testing.T) {
 	}
 }
 
+// fill has all places taken.
+func fill(l *limited, outside *gate, state http.ConnState) (accepted chan net.Conn, all []net.Conn) {
+	accepted = make(chan net.Conn)
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				close(accepted)
+				return
+			}
+			accepted <- c
+		}
+	}()
+	for range maxConns {
+		outside.come()
+		all = append(all, <-accepted)
+		l.note(all[len(all)-1], state)
+	}
+	return accepted, all
+}
+
+// open says whether a connection is.
+func open(c net.Conn) bool { return c.SetDeadline(time.Time{}) == nil }
+
 func TestAConnectionInUseDoesNotGiveWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		outside := newGate()
 		l := limit(outside)
-		accepted := make(chan net.Conn)
-		go func() {
-			for range maxConns + 2 {
-				c, err := l.Accept()
-				if err != nil {
-					return
-				}
-				accepted <- c
-			}
-		}()
-		var all []net.Conn
-		for range maxConns {
-			outside.come()
-			all = append(all, <-accepted)
-			l.note(all[len(all)-1], http.StateActive)
-		}
+		accepted, all := fill(l, outside, http.StateActive)
 		outside.come()
 		synctest.Wait()
-		require.Len(t, accepted, 0)
+		for _, c := range all {
+			require.True(t, open(c))
+		}
 		l.note(all[7], http.StateIdle) // and closed, because somebody waits
 		all = append(all, <-accepted)
-		l.note(all[3], http.StateIdle) // nobody waits now
-		_, err := all[3].Write(nil)
-		require.NoError(t, err)
-		_, err = all[7].Write(nil)
-		require.Error(t, err)
+		require.False(t, open(all[7]))
+		l.note(all[5], http.StateNew)
+		l.note(all[3], http.StateIdle)
+		l.note(all[2], http.StateIdle)
+		require.True(t, open(all[3]), "nobody waits now")
 		outside.come()
 		all = append(all, <-accepted)
-		_, err = all[3].Write(nil)
-		require.Error(t, err, "it was the oldest that was idle")
+		require.False(t, open(all[3]), "it was idle for the longest time")
+		require.True(t, open(all[2]) && open(all[5]))
 		for _, c := range all {
 			_ = c.Close()
 			l.note(c, http.StateClosed)
 		}
 		require.Empty(t, l.idle)
+		require.Empty(t, l.silent)
 		require.Empty(t, l.places)
 		require.NoError(t, l.Close())
+		<-accepted
+	})
+}
+
+func TestAConnectionThatNeverSaidAnythingGivesWay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		outside := newGate()
+		l := limit(outside)
+		accepted, all := fill(l, outside, http.StateNew)
+		outside.come()
+		all = append(all, <-accepted)
+		require.False(t, open(all[0]))
+		require.True(t, open(all[1]))
+		for _, c := range all {
+			_ = c.Close()
+		}
+		require.NoError(t, l.Close())
+		<-accepted
 	})
 }
 
@@ -93,8 +123,7 @@ func newGate() *gate {
 
 // come connects.
 func (g *gate) come() {
-	here, there := net.Pipe()
-	go func() { _, _ = there.Read(make([]byte, 1)) }() // until here is closed
+	here, _ := net.Pipe()
 	g.conns <- here
 }
 
