@@ -22,9 +22,12 @@ type Peeker struct {
 	Dir string
 	// Inspect counts rows, as in Options.
 	Inspect Inspector
+	// Budget is how many bytes of frames may still be read; peekers of several slots may
+	// share it. Nil is 64 MiB for each look.
+	Budget *int64
 
 	files map[string]*peeked
-	left  int64 // bytes that this look may still read
+	left  *int64 // Budget, or that of this look
 }
 
 // Peek is what a look has seen.
@@ -39,7 +42,8 @@ type Peek struct {
 	Retained int64 // bytes of acked segments that are kept
 }
 
-// peekBytes is what one look reads at most: the disk is somebody else's, too.
+// peekBytes is what one look reads at most without a Budget: the disk is somebody else's,
+// too.
 const peekBytes = 64 << 20
 
 // peekTries is how often a slot is looked at that changes meanwhile.
@@ -66,7 +70,9 @@ func (p *Peeker) Peek() (Peek, error) {
 	if p.Inspect == nil {
 		p.Inspect = inspectQWP()
 	}
-	p.left = peekBytes
+	if p.left = p.Budget; p.left == nil {
+		p.left = new(int64(peekBytes))
+	}
 	for try := 1; ; try++ {
 		st, err := p.state(true)
 		if err != nil {
@@ -247,7 +253,7 @@ func (p *Peeker) scan(f vfs.File, size int64, k *peeked, one *Peek) error {
 	k.frames = slices.Clip(k.frames)
 	for {
 		off := k.start(len(k.frames))
-		if p.left <= 0 {
+		if *p.left <= 0 {
 			one.Partial = true
 			return nil
 		}
@@ -269,7 +275,7 @@ func (p *Peeker) scan(f vfs.File, size int64, k *peeked, one *Peek) error {
 		if err != nil {
 			rows, ok = 0, false
 		}
-		p.left -= rec.size
+		*p.left -= rec.size
 		k.frames = append(k.frames, peekedFrame{end: off + rec.size, rows: int64(rows), low: low, ok: ok})
 		k.crc = rec.crc
 	}

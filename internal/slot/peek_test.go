@@ -132,6 +132,26 @@ func TestALookReadsNothingTwice(t *testing.T) {
 	}
 }
 
+func TestLooksThatShareABudgetReadNoMoreTogether(t *testing.T) {
+	fsys, budget := vfstest.NewMem(), int64(908) // of two frames, whose segment has no summary
+	s := open(t, options(fsys))
+	for id := range uint64(30) {
+		do(t, store(s, frame(id, 2, 900)))
+	}
+	p := &slot.Peeker{FS: fsys, Dir: dir, Inspect: inspect, Budget: &budget}
+	other := &slot.Peeker{FS: fsys, Dir: dir, Inspect: inspect, Budget: &budget}
+	if one := peek(t, p); one.Pending != 58 || !one.Partial || budget != 0 {
+		t.Fatalf("%d rows, %v, %d bytes are left", one.Pending, one.Partial, budget)
+	}
+	if one := peek(t, other); one.Pending != 56 || !one.Partial {
+		t.Fatalf("nothing was left to read, and it knows of %d rows", one.Pending)
+	}
+	budget = 1 << 20
+	if one := peek(t, p); one.Pending != 60 || one.Partial || budget != 1<<20-908 {
+		t.Fatalf("%d rows, %v, %d bytes are left", one.Pending, one.Partial, budget)
+	}
+}
+
 // It is off by no more than what was stored while it was taken, and the frame that was
 // not settled then.
 func TestALookBesideAWriterIsNeverFarOff(t *testing.T) {

@@ -14,7 +14,7 @@ import (
 const loopback = "127.0.0.1"
 
 // ParseAddress reads status_address and returns it as host:port, with loopback where
-// no host is named; "" for "".
+// no host is named, or localhost: blocks that mean the same share it. "" for "".
 func ParseAddress(value string) (string, error) {
 	if value == "" {
 		return "", nil
@@ -29,10 +29,13 @@ func ParseAddress(value string) (string, error) {
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || port != strconv.FormatUint(n, 10) {
 		return "", errors.New(`write host:port, or a port alone for this machine only, like "8090"`)
 	}
-	if host == "" {
+	host = strings.ToLower(host)
+	if ip, err := netip.ParseAddr(host); err == nil {
+		host = ip.String()
+	} else if host == "" || host == "localhost" {
 		host = loopback
 	}
-	return net.JoinHostPort(strings.ToLower(host), port), nil
+	return net.JoinHostPort(host, port), nil
 }
 
 // Check says what is wrong with status_address.

@@ -5,7 +5,6 @@ package status
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/status/api"
 )
@@ -138,12 +137,4 @@ func cellOf(n, files int, g *api.Segment) cell {
 	c.Title = fmt.Sprintf("%d file(s) from frame %d: %s rows, %s of %s frames acked, %s of %s",
 		files, g.First, whole(g.Rows), whole(g.Settled), whole(g.Frames), size(g.Used), size(g.Size))
 	return c
-}
-
-// moment is a time for people, and for the page's script.
-type moment struct{ Machine, Words string }
-
-func momentOf(t time.Time) moment {
-	t = t.UTC()
-	return moment{t.Format(time.RFC3339), t.Format("2006-01-02 15:04:05 UTC")}
 }

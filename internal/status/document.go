@@ -29,8 +29,9 @@ func (r *report) document() api.Store {
 		Figures: map[string]int64{}, Latencies: map[string]api.Latency{},
 		Slots:   append(slotsOf(v.Slots, r.look.Details.Segments, false), slotsOf(v.RAMStats.Slots, r.look.RAMDetails.Segments, true)...),
 		Orphans: r.orphans(), Letters: r.files.letters, Verdicts: []api.Verdict{}, Barred: []api.Barred{},
-		Incidents: r.incidents(), Kept: r.files.kept, History: list(r.history),
+		Kept: r.files.kept, History: list(r.history),
 	}
+	d.Incidents, d.MoreIncidents = r.incidents()
 	d.Letters.Reasons, d.Letters.Command = list(d.Letters.Reasons), "questdb_sf dead-letter list -sf-dir "+quoted(r.look.Dir)
 	for i := range Figures {
 		d.Figures[Figures[i].Name] = Figures[i].Value(v)

@@ -102,10 +102,21 @@ func drawStore(s *api.Store, now time.Time) storeDrawing {
 	for i := range Histograms {
 		name := Histograms[i].Name
 		l := s.Latencies[name]
-		w.Times = append(w.Times, card{Name: name, Value: l.Count, Shown: fmt.Sprintf("mean %s, 99 %% within %s",
-			span(time.Duration(l.SumNS/max(1, l.Count))), span(time.Duration(l.P99NS)))})
+		w.Times = append(w.Times, card{Name: name, Value: l.Count, Shown: latencyWords(&l)})
 	}
 	return w
+}
+
+// latencyWords tells a latency that was counted in buckets, of which the last has no bound.
+func latencyWords(l *api.Latency) string {
+	if l.Count == 0 {
+		return span(0)
+	}
+	words := "mean " + span(time.Duration(l.SumNS/l.Count))
+	if n := l.Buckets[len(l.Buckets)-1].Count; n*100 > l.Count {
+		return fmt.Sprintf("%s, %d of them over %s", words, n, span(time.Duration(l.P99NS)))
+	}
+	return words + ", 99 % within " + span(time.Duration(l.P99NS))
 }
 
 // Figure returns a figure by its name.

@@ -4,7 +4,6 @@ package status
 
 import (
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -24,8 +23,9 @@ const (
 // files is what only the files of a store tell.
 type files struct {
 	letters api.Letters
-	orphans map[string]slot.Peek
+	orphans map[string]peeked // nobody changes it
 	wounds  []api.Incident
+	untold  map[string]bool // receipts of others, by slot and name; nobody changes it
 	kept    api.Kept
 }
 
@@ -37,21 +37,21 @@ type disk struct {
 	mu      sync.Mutex // guards what follows; no file is touched under it
 	at      time.Time
 	looking chan struct{} // closed when the look under way has ended; nil without one
-	asked   []string      // orphans
 	seen    files
 
 	// The look under way has these for itself.
 	letters letterFiles
-	peekers map[string]*slot.Peeker
-	told    map[string]api.Incident // by path
+	peekers map[string]*slot.Peeker // of orphans, by name
+	peeked  map[string]peeked       // what they saw; not changed after the look
+	turn    string                  // the orphan that was looked into last
+	told    map[string]api.Incident // by slot and name
 }
 
 // look returns what was seen some seconds ago at most, or, where the disk hangs, before.
-// Orphans that are new are looked at now.
 func (d *disk) look(dir, senderID string, orphans []string) files {
 	d.mu.Lock()
-	if d.looking == nil && (d.at.IsZero() || time.Since(d.at) >= filesEvery || !slices.Equal(d.asked, orphans)) {
-		d.looking, d.asked = make(chan struct{}), orphans
+	if d.looking == nil && (d.at.IsZero() || time.Since(d.at) >= filesEvery) {
+		d.looking = make(chan struct{})
 		go d.read(dir, senderID, orphans)
 	}
 	looking := d.looking
@@ -83,5 +83,5 @@ func (d *disk) read(dir, senderID string, orphans []string) {
 	}()
 	seen.letters = d.letters.look(d.fs, dir, senderID)
 	seen.orphans = d.peek(dir, orphans)
-	seen.wounds, seen.kept = d.wounds(dir)
+	seen.wounds, seen.untold, seen.kept = d.wounds(dir)
 }

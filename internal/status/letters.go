@@ -36,27 +36,42 @@ type kind struct {
 
 // letterFile is what was read of a file.
 type letterFile struct {
-	size   int64
-	at     time.Time // when it was last written
-	rows   int64
-	unread int64 // bytes
-	kinds  map[kind]*api.Reason
-	over   bool // there are more kinds
-	err    error
+	turn  int64     // the look that read it; 0 before
+	size  int64     // at that time
+	at    time.Time // when it had last been written
+	far   int64     // how much of it was read, letters or not
+	now   int64     // its size at the last look
+	rows  int64
+	kinds map[kind]*api.Reason
+	over  bool // there are more kinds
+	err   error
 }
 
-// letterFiles are those of one sender_id, by path.
-type letterFiles map[string]*letterFile
+// unread is how many bytes nobody has looked at.
+func (f *letterFile) unread() int64 { return max(0, f.now-f.far) }
 
-// look reads what has changed since the last look.
+// letterFiles are those of one sender_id.
+type letterFiles struct {
+	looks int64
+	files map[string]*letterFile // by path
+}
+
+// look reads what has changed since the last look. Who waited longest is first: one large
+// file that grows does not keep it from the others.
 func (l *letterFiles) look(fsys vfs.FS, dir, senderID string) (sum api.Letters) {
 	shelves, err := deadletter.Shelves(fsys, dir)
 	if err != nil {
 		return api.Letters{Error: problem(err)}
 	}
-	before, budget := *l, int64(letterBytes)
-	*l = letterFiles{}
-	for _, s := range slices.Backward(shelves) { // those that still grow, first
+	before, budget := l.files, int64(letterBytes)
+	l.looks++
+	l.files = map[string]*letterFile{}
+	slices.Reverse(shelves) // those that still grow, first
+	slices.SortStableFunc(shelves, func(a, b deadletter.Shelf) int {
+		return cmp.Compare(before[a.Path].lastTurn(), before[b.Path].lastTurn())
+	})
+	for i := range shelves {
+		s := &shelves[i]
 		if s.SenderID != senderID {
 			continue
 		}
@@ -68,33 +83,77 @@ func (l *letterFiles) look(fsys vfs.FS, dir, senderID string) (sum api.Letters) 
 		switch {
 		case err != nil:
 			f = &letterFile{err: err}
-		case f != nil && f.err == nil && f.size == info.Size() && f.at.Equal(info.ModTime()):
-		case budget <= 0:
-			f = &letterFile{unread: info.Size()} // no time: the next look reads it
-		default:
-			f = readLetters(fsys, &s)
-			f.at = info.ModTime()
-			budget -= f.size - f.unread
+		case f.is(info):
+		case budget > 0:
+			f = readLetters(fsys, s)
+			f.turn, f.size, f.at = l.looks, info.Size(), info.ModTime()
+			budget -= f.far
+		case f == nil:
+			f = &letterFile{} // no time: a later look reads it
 		}
-		(*l)[s.Path] = f
+		if err == nil {
+			f.now = info.Size()
+		}
+		l.files[s.Path] = f
 	}
 	return l.sum()
+}
+
+// lastTurn is 0 for a file that was never read.
+func (f *letterFile) lastTurn() int64 {
+	if f == nil {
+		return 0
+	}
+	return f.turn
+}
+
+// is says whether a file is as it was read.
+func (f *letterFile) is(info fs.FileInfo) bool {
+	return f != nil && f.turn > 0 && f.err == nil && f.size == info.Size() && f.at.Equal(info.ModTime())
 }
 
 // readLetters reads a file, or the beginning of a large one.
 func readLetters(fsys vfs.FS, s *deadletter.Shelf) *letterFile {
 	f, read := &letterFile{kinds: map[kind]*api.Reason{}}, int64(0)
-	whole := true
-	f.size, _, f.err = s.Read(fsys, func(found *deadletter.Found) bool {
+	from := &beginning{FS: fsys}
+	_, _, f.err = s.Read(from, func(found *deadletter.Found) bool {
 		f.add(s.Class, found)
 		read += found.Bytes
-		whole = read < letterBytes
-		return whole
+		return read < letterBytes
 	})
-	if !whole {
-		f.unread = max(0, f.size-read)
-	}
+	f.far = from.far
 	return f
+}
+
+// beginning is a filesystem with the beginnings of files. It notes how far one is read.
+type beginning struct {
+	vfs.FS
+	far int64
+}
+
+type beginningFile struct {
+	vfs.File
+	of *beginning
+}
+
+func (b *beginning) OpenFile(name string, flag int, perm fs.FileMode) (vfs.File, error) {
+	f, err := b.FS.OpenFile(name, flag, perm)
+	if err != nil {
+		return nil, err
+	}
+	return beginningFile{f, b}, nil
+}
+
+// Size has room behind letterBytes for the letter that goes over it.
+func (f beginningFile) Size() (int64, error) {
+	n, err := f.File.Size()
+	return min(n, letterBytes+letterBytes/8), err
+}
+
+func (f beginningFile) ReadAt(b []byte, off int64) (int, error) {
+	n, err := f.File.ReadAt(b, off)
+	f.of.far = max(f.of.far, off+int64(n))
+	return n, err
 }
 
 func (f *letterFile) add(class deadletter.Class, l *deadletter.Found) {
@@ -124,9 +183,9 @@ func (f *letterFile) add(class deadletter.Class, l *deadletter.Found) {
 // sum puts the files together.
 func (l *letterFiles) sum() (sum api.Letters) {
 	all := map[kind]*api.Reason{}
-	for _, path := range slices.Sorted(maps.Keys(*l)) {
-		f := (*l)[path]
-		sum.Rows, sum.Bytes, sum.Unread = sum.Rows+f.rows, sum.Bytes+max(f.size, f.unread), sum.Unread+f.unread
+	for _, path := range slices.Sorted(maps.Keys(l.files)) {
+		f := l.files[path]
+		sum.Rows, sum.Bytes, sum.Unread = sum.Rows+f.rows, sum.Bytes+f.now, sum.Unread+f.unread()
 		if f.over {
 			sum.More++
 		}

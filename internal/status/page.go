@@ -37,7 +37,7 @@ type shell struct {
 var page = sync.OnceValue(func() shell {
 	html := strings.NewReplacer("{{css}}", pageCSS, "{{js}}", pageJS).Replace(pageHTML)
 	before, after, _ := strings.Cut(html, "{{page}}")
-	funcs := template.FuncMap{"whole": whole, "size": size, "at": momentOf}
+	funcs := template.FuncMap{"whole": whole, "size": size, "at": momentOf, "pieces": piecesOf}
 	return shell{
 		before: before, after: after,
 		main: template.Must(template.New("main").Funcs(funcs).Parse(pageMain)),

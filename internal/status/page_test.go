@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/questdb-sf/questdb_sf/internal/deadletter"
+	"github.com/questdb-sf/questdb_sf/internal/latency"
 	"github.com/questdb-sf/questdb_sf/internal/status/api"
 	"github.com/questdb-sf/questdb_sf/sfpool"
 )
@@ -32,6 +33,7 @@ func drawn(t testing.TB, d *api.Document) string {
 
 // plain is what is to be read of a page, without markup.
 func plain(text string) string {
+	text = regexp.MustCompile(`</?time[^>]*>`).ReplaceAllString(text, "") // it stands in a sentence
 	text = regexp.MustCompile(`(?s)<(style|script)>.*?</(style|script)>|<[^>]*>`).ReplaceAllString(text, " ")
 	return strings.Join(strings.Fields(html.UnescapeString(text)), " ")
 }
@@ -79,11 +81,11 @@ func TestThePageShowsEverythingWithoutAScript(t *testing.T) {
 		words := plain(text)
 		for _, want := range []string{
 			"v1.2.3", "2000-01-01 00:00:30 UTC", "/sf (default)", "waiting",
-			"default-0 live, not connected 50 rows pending the oldest for 30 s",                                 // the slot
-			"old-0 other destination its rows belong to \"http://b:9000\" 0 6 B",                                // the orphan
-			"2 cpu cast error id as LONG refused",                                                               // dead letters
-			"questdb_sf dead-letter list -sf-dir /sf",                                                           //
-			"2026-11-01T00:00:00Z default-0 its header is damaged sf-0.sfa sf-0.sfa.corrupt, 5 B 30 see repair", // the incident
+			"default-0 live, not connected 50 rows pending the oldest for 30 s",                                    // the slot
+			"old-0 other destination its rows belong to \"http://b:9000\" 0 6 B",                                   // the orphan
+			"2 cpu cast error id as LONG refused",                                                                  // dead letters
+			"questdb_sf dead-letter list -sf-dir /sf",                                                              //
+			"2026-11-01 00:00:00 UTC default-0 its header is damaged sf-0.sfa sf-0.sfa.corrupt, 5 B 30 see repair", // the incident
 			"What could not be read is kept in the slots, in 1 file(s) of 5 B",
 			"mem permission denied db:9000", "cpu id LONG – cast error", "ack_latency_ns 1 mean 3 ms, 99 % within 5 ms",
 			"60 min time to full",
@@ -99,7 +101,7 @@ func TestWhyNothingMovesIsTheFirstThingOneReads(t *testing.T) {
 		stuck.state.Dir = "/stuck"
 		reports := []report{well.w.look([]*Source{source(well.fake, Block{})}), stuck.w.look([]*Source{source(stuck.fake, Block{})})}
 		words := plain(drawn(t, documentOf(reports)))
-		require.Regexp(t, `^questdb_sf questdb_sf as of \S+ \S+ UTC waiting 50 rows are pending; waiting for the server since 2000-01-01T00:00:00Z: `+
+		require.Regexp(t, `^questdb_sf questdb_sf as of \S+ \S+ UTC waiting 50 rows are pending; waiting for the server since 2000-01-01 00:00:00 UTC: `+
 			`dial tcp: connection refused /stuck`, words, "before a store that is well")
 		require.Contains(t, words, "healthy nothing is pending /sf (default)")
 		require.Contains(t, words, "not in sight time to empty not in sight time to full", "0 is no time")
@@ -154,9 +156,45 @@ func TestPicturesHaveTheSameInWords(t *testing.T) {
 		require.Contains(t, text, "<title>1 file(s) from frame 0: 40 rows, 1 of 4 frames acked, 900 B of 1000 B</title>")
 		require.Equal(t, strings.Count(text, "<th "), strings.Count(text, "<th scope="))
 		require.NotContains(t, text, "<th>")
-		require.Equal(t, strings.Count(text, `class="scroll"`), strings.Count(text, `class="scroll" tabindex="0" role="region" aria-label=`))
+		scrolls := regexp.MustCompile(`class="scroll" id="([^"]+)" tabindex="0" role="region" aria-label="[^"]`).FindAllStringSubmatch(text, -1)
+		require.Len(t, scrolls, strings.Count(text, `class="scroll"`))
+		for _, s := range scrolls {
+			require.Equal(t, 1, strings.Count(text, `id="`+s[1]+`"`))
+		}
 		require.Contains(t, text, `<html lang="en">`)
 	})
+}
+
+func TestALatencyBeyondAllBoundsIsNotSaidToBeWithinOne(t *testing.T) {
+	var h latency.Histogram
+	require.Equal(t, "–", latencyWords(new(latencyOf(h.Snapshot()))))
+	for range 99 {
+		h.Observe(3 * time.Millisecond)
+	}
+	h.Observe(time.Hour)
+	require.Equal(t, "mean 36 s, 99 % within 5 ms", latencyWords(new(latencyOf(h.Snapshot()))))
+	h.Observe(time.Hour)
+	require.Equal(t, "mean 71 s, 2 of them over 60 s", latencyWords(new(latencyOf(h.Snapshot()))))
+}
+
+func TestTimesInATextAreTimes(t *testing.T) {
+	words := func(text string) (all string) {
+		for _, p := range piecesOf(text) {
+			if all += p.Text; p.Time != nil {
+				all += "<" + p.Time.Machine + "|" + p.Time.Words + ">"
+			}
+		}
+		return all
+	}
+	for text, want := range map[string]string{
+		"": "", "no time": "no time",
+		"since 2026-11-01T01:00:00.5+01:00: refused": "since <2026-11-01T00:00:00Z|2026-11-01 00:00:00 UTC>: refused",
+		"2026-11-01T00:00:00Z2026-11-01T00:00:00Z":   "<2026-11-01T00:00:00Z|2026-11-01 00:00:00 UTC><2026-11-01T00:00:00Z|2026-11-01 00:00:00 UTC>",
+		"from 2026-13-01T00:00:00Z":                  "from 2026-13-01T00:00:00Z",
+	} {
+		require.Equal(t, want, words(text))
+	}
+	require.NotRegexp(t, `\d\d:\d\dZ`, plain(drawn(t, &api.Document{Stores: []api.Store{{Says: "since 2026-11-01T00:00:00Z"}}})))
 }
 
 func TestASlotIsDrawnAsItsSegmentsAre(t *testing.T) {

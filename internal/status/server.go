@@ -15,17 +15,26 @@ import (
 
 // servers is the one variable of the package: blocks know nothing of each other, and
 // those that name the same address share a listener.
-var servers = registry{at: map[string]*server{}}
+var servers = registry{at: map[string]*server{}, ended: map[string]chan struct{}{}, listen: listen}
 
 type registry struct {
-	mu sync.Mutex // guards at and, with the mu of each, which of them have sources
-	at map[string]*server
+	// mu guards what follows and, with the mu of each server, which of them have sources.
+	mu    sync.Mutex
+	at    map[string]*server
+	ended map[string]chan struct{} // closed when the last server at an address has let it go
+
+	listen listener
 }
+
+// listener waits for nothing.
+type listener func(ctx context.Context, address string) (net.Listener, error)
 
 // server is one listener with the stores that it shows.
 type server struct {
 	address string
 	log     *slog.Logger
+	listen  listener
+	before  <-chan struct{} // closed when the server that had the address has let it go; nil without one
 	cancel  context.CancelFunc
 	tasks   sync.WaitGroup
 
@@ -54,9 +63,9 @@ func (r *registry) enter(address string, s *Source, log *slog.Logger) *server {
 	defer r.mu.Unlock()
 	srv := r.at[address]
 	if srv == nil {
-		srv = &server{address: address, log: log, watch: map[storeKey]*watch{}}
+		srv = &server{address: address, log: log, listen: r.listen, before: r.ended[address], watch: map[storeKey]*watch{}}
 		r.at[address] = srv
-		srv.start()
+		defer srv.start()
 	}
 	srv.add(storeKey{look.Dir, look.SenderID}, s)
 	return srv
@@ -65,14 +74,22 @@ func (r *registry) enter(address string, s *Source, log *slog.Logger) *server {
 // leave takes a block off, and ends a server that shows nothing any more.
 func (r *registry) leave(srv *server, s *Source) {
 	r.mu.Lock()
-	last := srv.remove(s)
+	last, ended := srv.remove(s), make(chan struct{})
 	if last {
 		delete(r.at, srv.address)
+		r.ended[srv.address] = ended // who comes to the address meanwhile waits for it
 	}
 	r.mu.Unlock()
-	if last {
-		srv.cancel()
-		srv.tasks.Wait()
+	if !last {
+		return
+	}
+	srv.cancel()
+	srv.tasks.Wait()
+	close(ended)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.ended[srv.address] == ended {
+		delete(r.ended, srv.address)
 	}
 }
 
@@ -124,36 +141,49 @@ func (s *server) reports(look func(*watch, []*Source) report) (list []report) {
 	return list
 }
 
+// start samples from now on, and serves once the address can be had: health has to know
+// since when nothing moves.
 func (s *server) start() {
 	ctx, cancel := context.WithCancel(context.Background())
 	s.cancel = cancel
+	s.tasks.Go(func() { s.sampleUntil(ctx) })
 	s.tasks.Go(func() { s.run(ctx) })
 }
 
-// run serves once the address can be had, and samples meanwhile: health has to know
-// since when nothing moves.
+// run serves until ctx ends. A listener that fails is replaced.
 func (s *server) run(ctx context.Context) {
-	l := s.await(ctx, listen)
-	if l == nil {
-		return
+	if s.before != nil {
+		<-s.before // it ends by itself, and has the address until then
 	}
-	s.log.Info("status page", "url", "http://"+l.Addr().String()+"/")
-	h := &http.Server{
-		Handler: s.handler(l.Addr()), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
-		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0), // what strangers send is no concern of the agent
-	}
-	s.tasks.Go(func() { s.sampleUntil(ctx) })
-	stop := context.AfterFunc(ctx, func() { _ = h.Close() })
-	defer stop()
-	if err := h.Serve(limit(l)); !errors.Is(err, http.ErrServerClosed) {
-		s.log.Error("the status page has ended", "status_address", s.address, "error", err)
+	for l := s.await(ctx); l != nil; l = s.await(ctx) {
+		err := s.serve(ctx, limit(l))
+		if errors.Is(err, http.ErrServerClosed) {
+			return
+		}
+		s.log.Error("the status page has ended; it is begun again in half a minute, and all else goes on", "status_address", s.address, "error", err)
+		if !pause(ctx, listenEvery) {
+			return
+		}
 	}
 }
 
+// serve returns http.ErrServerClosed once ctx has ended.
+func (s *server) serve(ctx context.Context, l *limited) error {
+	s.log.Info("status page", "url", "http://"+l.Addr().String()+"/")
+	h := &http.Server{
+		Handler: s.handler(l.Addr()), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10, ConnState: l.note,
+		ErrorLog: slog.NewLogLogger(slog.DiscardHandler, 0), // what strangers send is no concern of the agent
+	}
+	defer func() { _ = h.Close() }() // the connections, if only the listener has failed
+	stop := context.AfterFunc(ctx, func() { _ = h.Close() })
+	defer stop()
+	return h.Serve(l)
+}
+
 // await returns a listener once the address can be had; nil when ctx ends before.
-func (s *server) await(ctx context.Context, listen func(context.Context, string) (net.Listener, error)) net.Listener {
-	l, err := listen(ctx, s.address)
+func (s *server) await(ctx context.Context) net.Listener {
+	l, err := s.listen(ctx, s.address)
 	if err != nil {
 		s.log.Error("the status page cannot listen at status_address; it is tried again every half a minute, and all else goes on",
 			"status_address", s.address, "error", err)
@@ -162,7 +192,7 @@ func (s *server) await(ctx context.Context, listen func(context.Context, string)
 		if !pause(ctx, listenEvery) {
 			return nil
 		}
-		l, err = listen(ctx, s.address)
+		l, err = s.listen(ctx, s.address)
 	}
 	return l
 }

@@ -23,7 +23,7 @@ import (
 func TestAPortAloneListensForThisMachineOnly(t *testing.T) {
 	for value, want := range map[string]string{
 		"": "", "8090": "127.0.0.1:8090", ":8090": "127.0.0.1:8090", "0.0.0.0:8090": "0.0.0.0:8090", "[::1]:8090": "[::1]:8090",
-		"Box:8090": "box:8090", "[::]:8090": "[::]:8090",
+		"Box:8090": "box:8090", "[::]:8090": "[::]:8090", "LocalHost:8090": "127.0.0.1:8090", "[0:0::1]:8090": "[::1]:8090",
 	} {
 		got, err := ParseAddress(value)
 		require.NoError(t, err)
@@ -133,13 +133,13 @@ func TestAnAddressThatIsTakenIsOneLineInTheLog(t *testing.T) {
 func TestAnAddressThatIsTakenIsTriedAgainUntilItIsFree(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, tries := new(heard), 0
-		s := &server{address: "127.0.0.1:8090", log: log.logger()}
-		l := s.await(t.Context(), func(context.Context, string) (net.Listener, error) {
+		s := &server{address: "127.0.0.1:8090", log: log.logger(), listen: func(context.Context, string) (net.Listener, error) {
 			if tries++; tries < 4 {
 				return nil, errors.New("taken")
 			}
 			return limit(nil), nil
-		})
+		}}
+		l := s.await(t.Context())
 		require.NotNil(t, l)
 		require.Equal(t, 4, tries)
 		require.Equal(t, 1, strings.Count(log.String(), "\n"), log.String())

@@ -24,54 +24,25 @@ const (
 	// maxReceipt the bytes of one.
 	maxTold    = 64
 	maxReceipt = 64 << 10
-	// maxPeeked bounds the orphans that are looked into.
-	maxPeeked = 64
 )
 
-// peek looks into the slots of nobody: a pool knows what is in one only once it drains it.
-func (d *disk) peek(dir string, names []string) map[string]slot.Peek {
-	before, seen := d.peekers, map[string]slot.Peek{}
-	d.peekers = map[string]*slot.Peeker{}
-	for _, name := range names[:min(len(names), maxPeeked)] {
-		p := before[name]
-		if p == nil {
-			p = &slot.Peeker{FS: d.fs, Dir: filepath.Join(dir, name)}
-		}
-		d.peekers[name] = p
-		if one, err := p.Peek(); err == nil {
-			seen[name] = one
-		}
-	}
-	return seen
+// receipt is a file that tells of an incident. It never changes.
+type receipt struct {
+	slot, name string
+	at         time.Time
 }
 
-// orphans returns those that the pool knows, with what their files tell.
-func (r *report) orphans() []api.Orphan {
-	all := []api.Orphan{}
-	for _, o := range r.view.Orphans {
-		one := api.Orphan{Name: o.Name, State: o.State, Reason: o.Reason, Pending: o.Pending}
-		if p, ok := r.files.orphans[o.Name]; ok {
-			one.FileBytes, one.Bytes, one.Foreign = p.SegmentBytes, p.PendingBytes, p.Foreign
-			if one.Pending == 0 && o.State != "draining" {
-				one.Pending = p.Pending
-			}
-			if p.HasOldest {
-				one.Oldest = timeOrNone(time.UnixMicro(p.OldestPendingTime).UTC())
-			}
-		}
-		all = append(all, one)
-	}
-	return all
-}
+func (r *receipt) key() string { return r.slot + "/" + r.name }
 
-// wounds reads the receipts in all slots, and weighs what is kept because of them.
-func (d *disk) wounds(dir string) (list []api.Incident, kept api.Kept) {
+// wounds reads the newest receipts of all slots, and weighs what is kept because of them.
+// More are those that it did not read, or could not.
+func (d *disk) wounds(dir string) (list []api.Incident, more map[string]bool, kept api.Kept) {
 	slots, err := d.fs.ReadDir(dir)
 	if err != nil {
-		return nil, api.Kept{Error: problem(err)}
+		return nil, nil, api.Kept{Error: problem(err)}
 	}
-	before := d.told
-	d.told = map[string]api.Incident{}
+	var receipts []receipt
+	sizes := map[string]int64{}
 	for _, s := range slots {
 		if !s.IsDir() || strings.HasPrefix(s.Name(), ".") {
 			continue
@@ -80,20 +51,44 @@ func (d *disk) wounds(dir string) (list []api.Incident, kept api.Kept) {
 		if err != nil && kept.Error == "" {
 			kept.Error = problem(err)
 		}
-		sizes := map[string]int64{}
 		for _, e := range entries {
-			if strings.Contains(e.Name(), ".corrupt") && e.Type().IsRegular() {
-				sizes[e.Name()] = weigh(e, &kept)
-			}
-		}
-		for _, e := range entries {
-			if one, ok := d.receipt(filepath.Join(dir, s.Name(), e.Name()), e, before); ok {
-				one.Slot, one.KeptBytes = s.Name(), sizes[one.KeptAs]
-				list = append(list, one)
+			switch name := e.Name(); {
+			case !e.Type().IsRegular():
+			case strings.Contains(name, ".corrupt"):
+				sizes[s.Name()+"/"+name] = weigh(e, &kept)
+			case strings.HasPrefix(name, "incident-") && strings.HasSuffix(name, ".json"):
+				if info, err := e.Info(); err == nil {
+					receipts = append(receipts, receipt{s.Name(), name, info.ModTime()})
+				}
 			}
 		}
 	}
-	return list, kept
+	list, more = d.newest(dir, receipts)
+	for i := range list {
+		list[i].KeptBytes = sizes[list[i].Slot+"/"+list[i].KeptAs]
+	}
+	return list, more, kept
+}
+
+// newest reads the receipts that were written last.
+func (d *disk) newest(dir string, receipts []receipt) (list []api.Incident, more map[string]bool) {
+	slices.SortFunc(receipts, func(a, b receipt) int { return cmp.Or(b.at.Compare(a.at), strings.Compare(a.key(), b.key())) })
+	before := d.told
+	d.told, more = map[string]api.Incident{}, map[string]bool{}
+	for n, r := range receipts {
+		one, ok := before[r.key()]
+		if !ok && n < maxTold {
+			ok = readJSON(d.fs, filepath.Join(dir, r.slot, r.name), &one) == nil
+		}
+		if !ok || n >= maxTold {
+			more[r.key()] = true
+			continue
+		}
+		one.Slot, one.Receipt = r.slot, r.name
+		d.told[r.key()] = one
+		list = append(list, one)
+	}
+	return list, more
 }
 
 // weigh adds a file to those that are kept.
@@ -110,21 +105,6 @@ func weigh(e fs.DirEntry, kept *api.Kept) (bytes int64) {
 	return info.Size()
 }
 
-// receipt reads a file that tells of an incident. It never changes.
-func (d *disk) receipt(path string, e fs.DirEntry, before map[string]api.Incident) (i api.Incident, ok bool) {
-	if !strings.HasPrefix(e.Name(), "incident-") || !strings.HasSuffix(e.Name(), ".json") || !e.Type().IsRegular() {
-		return i, false
-	}
-	if i, ok = before[path]; !ok {
-		if len(d.told) >= maxTold || readJSON(d.fs, path, &i) != nil {
-			return i, false
-		}
-		i.Receipt = e.Name()
-	}
-	d.told[path] = i
-	return i, true
-}
-
 func readJSON(fsys vfs.FS, path string, to any) error {
 	f, err := fsys.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
@@ -139,20 +119,27 @@ func readJSON(fsys vfs.FS, path string, to any) error {
 }
 
 // incidents returns those that the files tell of and, of those since the start, those that
-// they do not: their disk may have failed.
-func (r *report) incidents() []api.Incident {
+// they do not: their disk may have failed. More is how many there are besides.
+func (r *report) incidents() (all []api.Incident, more int64) {
 	all, have := list(r.files.wounds), map[string]bool{}
 	for i := range all {
 		have[all[i].Slot+"/"+all[i].Receipt] = true
 	}
+	more = int64(len(r.files.untold))
 	for _, i := range append(r.look.Details.Incidents, r.look.RAMDetails.Incidents...) {
 		one := incidentOf(i)
-		if !have[one.Slot+"/"+one.Receipt] {
-			all = append(all, one)
+		key := one.Slot + "/" + one.Receipt
+		if have[key] {
+			continue
+		}
+		all = append(all, one)
+		if r.files.untold[key] {
+			more-- // it is told here
 		}
 	}
 	slices.SortStableFunc(all, func(a, b api.Incident) int { return cmp.Compare(a.Found, b.Found) })
-	return all[max(0, len(all)-maxTold):]
+	over := max(0, len(all)-maxTold)
+	return all[over:], more + int64(over)
 }
 
 func incidentOf(i sfpool.Incident) api.Incident {

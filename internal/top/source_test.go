@@ -253,6 +253,16 @@ func TestAnAgentIsAskedForItsStatus(t *testing.T) {
 	}
 }
 
+func TestAnAgentThatHasNotCountedAllSaysSo(t *testing.T) {
+	defer http.DefaultClient.CloseIdleConnections()
+	r := read(t, &top.Status{URL: says(t, `{"now":"2026-11-28T12:00:00Z","stores":[{"sf_dir":"/sf","orphans":[
+{"name":"old-0","state":"failed","counted":true,"partial":true,"rows_pending":7},{"name":"old-1","state":"failed","error":"no permission"}]}]}`)})
+	var h top.History
+	if f := h.Add(r); !r.Partial || f.Rows != 7 || f.Explanation != "still counting; slot old-1 cannot be read: no permission" {
+		t.Errorf("%+v: %q", r, f.Explanation)
+	}
+}
+
 func TestTheAddressOfAnAgentMayBeShort(t *testing.T) {
 	for typed, want := range map[string]string{
 		"8090": "http://127.0.0.1:8090/api/status", ":8090": "http://127.0.0.1:8090/api/status", "box:8090": "http://box:8090/api/status",

@@ -126,6 +126,10 @@ func (r *Reading) add(d *api.Store) {
 		if o.Oldest != nil && o.Pending > 0 {
 			slot.Oldest = *o.Oldest
 		}
+		if o.Error != "" {
+			r.Trouble = append(r.Trouble, fmt.Sprintf("slot %s cannot be read: %s", o.Name, o.Error))
+		}
+		r.Partial = r.Partial || o.Partial
 		r.Slots = append(r.Slots, slot)
 	}
 }

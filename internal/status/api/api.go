@@ -44,15 +44,19 @@ type Store struct {
 	Letters   Letters            `json:"dead_letters"`
 	Verdicts  []Verdict          `json:"verdicts"`
 	Barred    []Barred           `json:"barred"`
-	Incidents []Incident         `json:"incidents"` // the oldest first
-	Kept      Kept               `json:"kept"`
-	History   []Sample           `json:"history"` // of the last hour, the oldest first
+	Incidents []Incident         `json:"incidents"` // the oldest first, of the last ones
+	// MoreIncidents are told in files that are older, or cannot be read.
+	MoreIncidents int64    `json:"more_incidents"`
+	Kept          Kept     `json:"kept"`
+	History       []Sample `json:"history"` // of the last hour, the oldest first
 }
 
 // Latency is how long something took since the store was opened.
 type Latency struct {
-	Count   int64    `json:"count"`
-	SumNS   int64    `json:"sum_ns"`
+	Count int64 `json:"count"`
+	SumNS int64 `json:"sum_ns"`
+	// P99NS is the bound of the bucket in which the 99th percentile lies; of the last
+	// bucket, which has none, that of the bucket before: then it is more.
 	P99NS   int64    `json:"p99_ns"`
 	Buckets []Bucket `json:"buckets"`
 }
@@ -108,7 +112,13 @@ type Orphan struct {
 	State   string `json:"state"`
 	Reason  string `json:"reason"`
 	Foreign bool   `json:"foreign"` // of another client, whose rows are counted once it is drained
-	// Pending and Bytes are 0 while nobody has looked into it.
+	// Counted says that Pending is known, Partial that there may be more. Looked says that
+	// the files were looked into, which tells Foreign, Bytes, FileBytes and Oldest. What is
+	// not known is 0, or null; Error is why the files cannot be looked into.
+	Counted   bool       `json:"counted"`
+	Partial   bool       `json:"partial"`
+	Looked    bool       `json:"looked_into"`
+	Error     string     `json:"error"`
 	Pending   int64      `json:"rows_pending"`
 	Bytes     int64      `json:"bytes_pending"`
 	FileBytes int64      `json:"file_bytes"` // of its segments
