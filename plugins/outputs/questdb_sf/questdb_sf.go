@@ -136,7 +136,7 @@ func (o *Output) block() func() status.Block {
 	full, stats := o.full, o.stats
 	return func() status.Block {
 		return status.Block{
-			FullFor: full.total(), FullNow: full.isFull(), Dropped: full.buffer.dropped(), Changes: stats.mapped.total(),
+			FullFor: full.total(), FullNow: full.isFull(), FullWhy: full.why(), Dropped: full.buffer.dropped(), Changes: stats.mapped.total(),
 		}
 	}
 }
