@@ -58,6 +58,7 @@ func (s *shared) lost(st *Stats) int64 {
 	n := st.Dropped + st.RAMStats.Dropped + st.LostRAM
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	n += s.gone
 	for _, dropped := range s.before {
 		n += dropped()
 	}

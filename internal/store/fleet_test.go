@@ -368,3 +368,18 @@ func TestStatusInRAMDoesNotTellOfTheFilesystemBelow(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatAHolderLostIsStillLostWhenItIsGone(t *testing.T) {
+	inTime(t, func(t *testing.T, d *disk) {
+		st, other := opened(t, d.telling(time.Minute)), opened(t, d.telling(time.Minute))
+		st.LostBefore(func() int64 { return 3 })
+		other.LostBefore(func() int64 { return 4 })
+		time.Sleep(time.Minute + time.Second)
+		do(t, other.Release(context.Background()))
+		time.Sleep(time.Minute)
+		rows := told(t, d, st, fleet.StatusTable)
+		if len(rows) != 2 || !strings.Contains(rows[0], " lost=7 ") || !strings.Contains(rows[1], " lost=7 ") {
+			t.Errorf("rows %q", rows)
+		}
+	})
+}

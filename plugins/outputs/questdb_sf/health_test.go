@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+
+package questdb_sf_test
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/questdb-sf/questdb_sf/testutil/qwpserver"
+)
+
+// feed makes metrics that fill a store, and writes them.
+func feed(t testing.TB, write func() error, add func(id int), metrics int) {
+	t.Helper()
+	for made := range metrics {
+		add(made)
+		if made%100 == 99 {
+			require.NoError(t, write())
+		}
+	}
+}
+
+func TestAFullStoreThatLosesRowsByDefaultIsNotWell(t *testing.T) {
+	o := output(t, with(block("http://127.0.0.1:1", t.TempDir(), append(tiny[1:], anyPort)...), `sf_max_total_bytes = "1MiB"`))
+	log := listen(o)
+	ro := running(t, o, "memory")
+	url := statusURL(t, log)
+	feed(t, ro.Write, func(id int) { ro.AddMetric(wide(id)) }, 1000)
+	require.Contains(t, get(t, url+"healthz"), "ok, 1000 rows pending", "an outage has just begun")
+	feed(t, ro.Write, func(id int) { ro.AddMetric(wide(id)) }, 12_000)
+	require.Positive(t, stat(t, "rows_evicted"))
+	text := get(t, url+"healthz")
+	require.Regexp(t, `the store is full: \d+ of 1048576 bytes, see sf_max_total_bytes: `, text)
+	require.Contains(t, text, " rows were dropped since ")
+	require.Regexp(t, `\nquestdb_sf_healthy\{.*\} 0\n`, get(t, url+"metrics"))
+	require.False(t, status(t, url).Stores[0].Healthy)
+	page := get(t, url)
+	require.Contains(t, page, "not well")
+	require.Regexp(t, `data-card="time_to_full_ns" data-value="0">full<`, page)
+}
+
+// Telegraf's own count outlives a reload.
+func TestWhatWasLostBeforeAReloadIsNotLostAgain(t *testing.T) {
+	srv, dir := serve(t, qwpserver.Options{}), t.TempDir()
+	srv.Stop()
+	o := output(t, block(srv.URL(), dir, tiny...))
+	ro := running(t, o, "memory")
+	made := fill(t, ro)
+	for range 1200 { // of which the buffer has room for 900
+		ro.AddMetric(numbered(made))
+	}
+	before := stat(t, "metrics_dropped_before_store")
+	require.Error(t, ro.Write())
+	require.Equal(t, before+300, stat(t, "metrics_dropped_before_store"))
+	require.NoError(t, o.Close())
+	require.NoError(t, srv.Restart())
+
+	again := output(t, block(srv.URL(), dir, append(tiny, `status_rows = "1s"`)...))
+	ro = running(t, again, "memory")
+	require.Equal(t, before+300, stat(t, "metrics_dropped_before_store"))
+	lost := func() int64 {
+		have := len(srv.Rows("questdb_sf_status"))
+		require.Eventually(t, func() bool { return len(srv.Rows("questdb_sf_status")) > have+1 }, waitLong, pollOften)
+		rows := srv.Rows("questdb_sf_status")
+		return rows[len(rows)-1].Values["lost"].(int64)
+	}
+	require.Zero(t, lost())
+	for range 1100 { // of which the buffer has room for 1000
+		ro.AddMetric(numbered(made))
+	}
+	require.Equal(t, int64(100), lost())
+}
