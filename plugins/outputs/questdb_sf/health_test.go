@@ -3,10 +3,15 @@
 package questdb_sf_test
 
 import (
+	"os"
+	"path/filepath"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/questdb-sf/questdb_sf/sfpool"
 	"github.com/questdb-sf/questdb_sf/testutil/qwpserver"
 )
 
@@ -38,6 +43,31 @@ func TestAFullStoreThatLosesRowsByDefaultIsNotWell(t *testing.T) {
 	page := get(t, url)
 	require.Contains(t, page, "not well")
 	require.Regexp(t, `data-card="time_to_full_ns" data-value="0">full<`, page)
+}
+
+func TestASlotOfNobodyThatIsDamagedIsNotWellAndOneOfAnotherDestinationIs(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{"old", "strange", "broken"} {
+		o := connected(t, dead(dir, `sender_id = "`+name+`"`))
+		require.NoError(t, o.Write(series(50)))
+		require.NoError(t, o.Close())
+	}
+	for file, text := range map[string]string{"strange-0/.target": "http://elsewhere:9000\n", "broken-0/.failed": "frame 3\nis damaged"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600))
+	}
+	o := output(t, dead(dir, `lock_timeout = "1ms"`, anyPort))
+	log := listen(o)
+	ro := running(t, o, "memory")
+	url := statusURL(t, log)
+	time.Sleep(10 * time.Millisecond) // lock_timeout, before which nobody looks
+	require.NoError(t, ro.Output.Write(series(1)))
+	require.Eventually(t, func() bool {
+		return slices.ContainsFunc(o.Stats().Orphans, func(s sfpool.OrphanStats) bool { return s.State == "other destination" }) &&
+			status(t, url).Stores[0].Figures["orphans_rows_pending"] == 50
+	}, waitLong, pollOften)
+	require.Equal(t, "1 slots of nobody are damaged, and their rows are not sent: broken-0: frame 3 is damaged; see the repair command\n", get(t, url+"healthz"))
+	require.Equal(t, int64(3), status(t, url).Stores[0].Figures["orphans"])
 }
 
 // Telegraf's own count outlives a reload.
