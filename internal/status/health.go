@@ -5,7 +5,6 @@ package status
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -214,16 +213,20 @@ func (r *report) orphaned(m *moves) (why []string) {
 }
 
 // aside tells of slots of nobody that are no trouble; "" where there are none.
-func (r *report) aside() string {
+func aside(reports ...report) (text string) {
 	var strange []string
-	for i := range r.view.Orphans {
-		if o := &r.view.Orphans[i]; o.State == "other destination" {
-			strange = append(strange, o.Name)
+	rows := int64(0)
+	for i := range reports {
+		v := &reports[i].view
+		rows += v.orphanRows()
+		for o := range v.Orphans {
+			if v.Orphans[o].State == "other destination" {
+				strange = append(strange, v.Orphans[o].Name)
+			}
 		}
 	}
-	var text string
-	if n := r.view.orphanRows(); n > 0 {
-		text = fmt.Sprintf(", and %d in slots of nobody", n)
+	if rows > 0 {
+		text = fmt.Sprintf(", and %d in slots of nobody", rows)
 	}
 	if len(strange) > 0 {
 		text += fmt.Sprintf("; %d slots of another destination are left alone: %s", len(strange), some(strange))
@@ -262,12 +265,11 @@ func words(text string) string { return strings.Join(strings.Fields(text), " ") 
 
 // healthText is the one line of /healthz.
 func healthText(reports []report) (text string, well bool) {
-	var why, aside []string
+	var why []string
 	rows := int64(0)
 	for i := range reports {
 		r := &reports[i]
 		rows += r.view.pending()
-		aside = append(aside, r.aside())
 		for _, w := range r.why {
 			if len(reports) > 1 {
 				w = r.look.Dir + " (" + r.look.SenderID + "): " + w
@@ -278,6 +280,5 @@ func healthText(reports []report) (text string, well bool) {
 	if len(why) > 0 {
 		return strings.Join(why, "; "), false
 	}
-	aside = slices.DeleteFunc(aside, func(s string) bool { return s == "" })
-	return fmt.Sprintf("ok, %d rows pending", rows) + strings.Join(aside, ""), true
+	return fmt.Sprintf("ok, %d rows pending", rows) + aside(reports...), true
 }

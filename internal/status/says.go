@@ -27,7 +27,7 @@ func (r *report) says() string {
 	case n > 0:
 		return fmt.Sprintf("%d rows are pending and being sent", n)
 	}
-	return "nothing is pending" + r.aside()
+	return "nothing is pending" + aside(*r)
 }
 
 // barred is the reason of the server for one table of which it takes no rows.
