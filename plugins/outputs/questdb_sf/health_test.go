@@ -45,6 +45,30 @@ func TestAFullStoreThatLosesRowsByDefaultIsNotWell(t *testing.T) {
 	require.Regexp(t, `data-card="time_to_full_ns" data-value="0">full<`, page)
 }
 
+func TestAFullRAMSaysItsOwnFigures(t *testing.T) {
+	o := output(t, dead("/dev/null/sf", `ram_max_bytes = "128KiB"`, `sender_pool_max = 1`, `sf_max_segment_bytes = "64KiB"`, anyPort))
+	log := listen(o)
+	ro := running(t, o, "memory")
+	url := statusURL(t, log)
+	feed(t, ro.Write, func(id int) { ro.AddMetric(wide(id)) }, 100)
+	require.NotContains(t, get(t, url+"healthz"), "full")
+	feed(t, ro.Write, func(id int) { ro.AddMetric(wide(id)) }, 2000)
+	require.Regexp(t, `rows go to RAM, .*RAM is full: 131072 of 131072 bytes, see ram_max_bytes: \d+ rows were dropped`, get(t, url+"healthz"))
+	figures := status(t, url).Stores[0].Figures
+	require.Equal(t, int64(131072), figures["store_bytes"])
+	require.Equal(t, int64(131072), figures["store_max_bytes"])
+}
+
+func TestADiskThatIsShortOfSpaceIsNotCalledAFullStore(t *testing.T) {
+	o := output(t, with(block("http://127.0.0.1:1", t.TempDir(), append(tiny, `sf_min_free_space = "1000TiB"`, anyPort)...), `sf_max_total_bytes = "1GiB"`))
+	log := listen(o)
+	ro := running(t, o, "memory")
+	url := statusURL(t, log)
+	fill(t, ro)
+	require.Regexp(t, `^the disk is short of space: \d+ bytes are free, of which sf_min_free_space is kept, and new rows wait before it`, get(t, url+"healthz"))
+	require.Regexp(t, `data-card="time_to_full_ns" data-value="0">full<`, get(t, url))
+}
+
 func TestASlotOfNobodyThatIsDamagedIsNotWellAndOneOfAnotherDestinationIs(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
