@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/sfpool"
+	"github.com/questdb-sf/questdb_sf/testutil/client"
 )
 
 func TestQuarantinedFilesBeyondTheirCapGoTheOldestFirst(t *testing.T) {
@@ -96,7 +97,7 @@ func TestOrphansBeyondTheirCapLoseTheirOldestRows(t *testing.T) {
 		return st.OrphansEvicted > 0 && int64(len(y.segments("other-0"))+len(y.segments("other-1")))*64<<10 <= all/2+128<<10
 	})
 	y.log.await(t, 1, "orphans exceed orphans_max_bytes", "rows=")
-	if !st.Balanced() {
+	if !st.Balanced() || st.DroppedFor != "orphans_max_bytes" {
 		t.Errorf("%+v", st)
 	}
 	fmt.Fprintf(t.Output(), "%d bytes of orphans, %d rows dropped\n", all, st.OrphansEvicted)
@@ -118,4 +119,16 @@ func TestOrphansThatMayNotBeDrainedCostThoseThatMayNoRows(t *testing.T) {
 	if st := p.Stats(); st.OrphansEvicted != 0 {
 		t.Errorf("%d rows were dropped, and the orphans fit no better", st.OrphansEvicted)
 	}
+}
+
+func TestAnOrphanTellsHowManyRowsHaveLeftIt(t *testing.T) {
+	y := newYard(t)
+	y.leave("other-0", 10, 3)
+	y.srv.Script(client.StopAt(4))
+	p := y.open()
+	y.write(p)
+	eventually(t, "some rows are gone", func() bool {
+		o := orphanOf(p, "other-0")
+		return o.Left > 0 && o.Left+o.Pending == 30
+	})
 }

@@ -76,7 +76,7 @@ func (s *Staged) drop(shards []Shard, full *slot.FullError) {
 	}
 	for _, shard := range shards {
 		shard.Batch.pack()
-		part := stagedPart{Shard: shard, dropped: shard.Batch.loss(), kind: kind, limit: limitOf(full)}
+		part := stagedPart{Shard: shard, dropped: shard.Batch.loss(), kind: kind, limit: full.Limit()}
 		s.parts = append(s.parts, part)
 	}
 }
@@ -98,17 +98,6 @@ func (b *Batch) loss() (e slot.Eviction) {
 	return e
 }
 
-// limitOf names what leaves no room.
-func limitOf(full *slot.FullError) string {
-	switch {
-	case full.Disk != nil:
-		return "the size of the filesystem, or a quota"
-	case full.LowSpace:
-		return "sf_min_free_space"
-	}
-	return "sf_max_total_bytes"
-}
-
 // evictOldest gives up the segment of the pool whose oldest row was stored first,
 // once no connection carries any of it. made is false when no slot has a sealed
 // one.
@@ -118,7 +107,7 @@ func (p *Pool) evictOldest(ctx context.Context, full *slot.FullError) (made bool
 		return false, nil
 	}
 	e, err := p.evict(ctx, m, c.Last)
-	p.losses.note(lostOldest, limitOf(full), e)
+	p.losses.note(lostOldest, full.Limit(), e)
 	if errors.Is(err, slot.ErrClosed) {
 		err = nil // its sender was closed meanwhile: another one has the oldest now
 	}

@@ -136,7 +136,7 @@ func TestAFullStoreDropsTheNewestRowsAndKeepsTheOldest(t *testing.T) {
 			t.Errorf("waited for %s", time.Since(began))
 		}
 		st := adds(t, p)
-		if st.Accepted != 100 || st.Evicted == 0 || st.Pending+st.Evicted != 100 {
+		if st.Accepted != 100 || st.Evicted == 0 || st.DroppedFor != "sf_max_total_bytes" || st.Pending+st.Evicted != 100 {
 			t.Errorf("%+v", st)
 		}
 		if n := b.log.count("new rows were dropped"); n != 1 {

@@ -41,8 +41,9 @@ type losses struct {
 
 	total atomic.Int64 // rows
 
-	mu  sync.Mutex // guards what follows; nothing is logged under it
-	all [lostOrphan + 1]loss
+	mu   sync.Mutex // guards what follows; nothing is logged under it
+	all  [lostOrphan + 1]loss
+	last string // the limit of the last one
 }
 
 // loss is what was dropped for one reason and not told yet.
@@ -63,11 +64,19 @@ func (l *losses) note(kind lossKind, limit string, e slot.Eviction) {
 	l.mu.Lock()
 	one := &l.all[kind]
 	one.add(e, limit)
+	l.last = limit
 	tell, now := l.due(kind)
 	l.mu.Unlock()
 	if now {
 		l.tell(kind, tell)
 	}
+}
+
+// lastLimit is what rows were dropped for last; "" before.
+func (l *losses) lastLimit() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.last
 }
 
 func (o *loss) add(e slot.Eviction, limit string) {

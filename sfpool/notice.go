@@ -76,11 +76,13 @@ func (p *Pool) removeNotice() bool {
 // something else.
 func (p *Pool) notice() (n *notice.Notice, what string) {
 	st, now := p.Stats(), time.Now()
+	// A slot that was full stays so until its next batch, however much has left since.
+	full := st.Full && st.PendingBytes >= st.MaxBytes/4*3
 	n = &notice.Notice{
-		At: now.UTC(), PID: os.Getpid(), Full: st.Full, Dropped: p.dropping(&st, now), StoreMaxBytes: st.MaxBytes,
+		At: now.UTC(), PID: os.Getpid(), Full: full, Dropped: p.dropping(&st, now), StoreMaxBytes: st.MaxBytes,
 		ToFull: sight(st.TimeToFull), ToEmpty: sight(st.TimeToEmpty),
 	}
-	waits := st.Full
+	waits := full
 	for _, one := range append(p.noticesOfSlots(), p.noticesOfOrphans()...) {
 		n.Slots = append(n.Slots, one.Slot)
 		if one.waits(now) {

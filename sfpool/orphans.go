@@ -75,13 +75,19 @@ type OrphanStats struct {
 	// failed; Reason says more.
 	State, Reason string
 	Pending       int64 // rows; 0 before the slot was opened
+	// Left are the rows that the server has taken or refused since it was opened last.
+	Left int64
+	// Locked says that somebody else had it at the last try: a client that is running
+	// sends its rows itself.
+	Locked bool
 }
 
 func (o *orphanage) stats() []OrphanStats {
 	var list []OrphanStats
 	for _, name := range slices.Sorted(maps.Keys(o.known)) {
 		k := o.known[name]
-		list = append(list, OrphanStats{Name: name, State: k.state.String(), Reason: k.reason, Pending: k.pending})
+		list = append(list, OrphanStats{Name: name, State: k.state.String(), Reason: k.reason, Pending: k.pending,
+			Left: k.sent + k.refused, Locked: k.locked && k.state == waiting})
 	}
 	return list
 }

@@ -259,7 +259,7 @@ func (y *yard) isHeldElsewhere(p *sfpool.Pool, name string) {
 	y.t.Helper()
 	eventually(y.t, name+" held", func() bool {
 		o := orphanOf(p, name)
-		return o.State == "waiting" && strings.Contains(o.Reason, "already in use")
+		return o.State == "waiting" && strings.Contains(o.Reason, "already in use") && o.Locked
 	})
 }
 

@@ -41,6 +41,9 @@ type Stats struct {
 	// their age, or of orphans for OrphansMaxBytes. In contrast to Evicted they are of
 	// this pool only.
 	Dropped int64
+	// DroppedFor names what the last of them were dropped for: sf_max_total_bytes (in RAM,
+	// too), sf_min_free_space, sf_max_age, orphans_max_bytes, or a disk without room; "" before.
+	DroppedFor string
 	// OrphansEvicted are rows of orphans that were dropped for OrphansMaxBytes, since
 	// the pool was opened.
 	OrphansEvicted int64
@@ -146,7 +149,7 @@ type SlotStats struct {
 
 // Stats returns a snapshot. It does no I/O.
 func (p *Pool) Stats() Stats {
-	st := Stats{Rejected: p.deadLettered.Load(), Incidents: p.incidents.Load(), Dropped: p.losses.total.Load()}
+	st := Stats{Rejected: p.deadLettered.Load(), Incidents: p.incidents.Load(), Dropped: p.losses.total.Load(), DroppedFor: p.losses.lastLimit()}
 	if p.budget != nil {
 		st.StoreBytes, st.MaxBytes = p.budget.Used(), p.budget.Max()
 	}

@@ -95,6 +95,24 @@ func (e *FullError) Error() string {
 		e.Dir, e.Need, e.Used, e.Cap, e.PendingBytes, what)
 }
 
+// What leaves no room, by the option where there is one.
+const (
+	LimitTotal = "sf_max_total_bytes"
+	LimitSpace = "sf_min_free_space"
+	LimitDisk  = "the size of the filesystem, or a quota"
+)
+
+// Limit names what leaves no room.
+func (e *FullError) Limit() string {
+	switch {
+	case e.Disk != nil:
+		return LimitDisk
+	case e.LowSpace:
+		return LimitSpace
+	}
+	return LimitTotal
+}
+
 // Is makes it ErrFull.
 func (e *FullError) Is(target error) bool { return target == ErrFull }
 

@@ -11,9 +11,7 @@ import (
 // oldestAge is 0 if nothing is pending, and for times that are still to come.
 func oldestAge(v *View) (age int64) {
 	for _, t := range []time.Time{v.OldestPending, v.RAMStats.OldestPending} {
-		if !t.IsZero() {
-			age = max(age, int64(v.Now.Sub(t)))
-		}
+		age = max(age, int64(ageAt(t, v.Now)))
 	}
 	return age
 }
@@ -83,3 +81,28 @@ func durability(v *View) int64 {
 
 // pending is what waits on disk and in RAM, in rows.
 func (v *View) pending() int64 { return v.Pending + v.RAMStats.Pending }
+
+// orphanRows are those that are known to wait in slots of nobody; of one that was not
+// opened yet nobody knows.
+func (v *View) orphanRows() (n int64) {
+	for i := range v.Orphans {
+		n += v.Orphans[i].Pending
+	}
+	return n
+}
+
+// present are the figures of the pool that takes rows now.
+func (v *View) present() *sfpool.Stats {
+	if v.RAM {
+		return &v.RAMStats
+	}
+	return &v.Stats.Stats
+}
+
+// ageAt is 0 for no time, and for one that is still to come.
+func ageAt(t, now time.Time) time.Duration {
+	if t.IsZero() {
+		return 0
+	}
+	return max(0, now.Sub(t))
+}

@@ -24,7 +24,7 @@ func documentOf(reports []report) *api.Document {
 func (r *report) document() api.Store {
 	v := &r.view
 	d := api.Store{
-		Dir: r.look.Dir, SenderID: r.look.SenderID, Says: r.says(), Healthy: len(r.why) == 0, Why: list(r.why),
+		Dir: r.look.Dir, SenderID: r.look.SenderID, Says: r.says(), Healthy: len(r.why) == 0, Why: list(r.why), Full: r.full,
 		Durability: durabilities[durability(v)], Moved: r.moved,
 		Figures: map[string]int64{}, Latencies: map[string]api.Latency{},
 		Slots:   append(slotsOf(v.Slots, r.look.Details.Segments, false), slotsOf(v.RAMStats.Slots, r.look.RAMDetails.Segments, true)...),

@@ -3,6 +3,7 @@
 package status
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -21,9 +22,11 @@ type View struct {
 
 // Block are the figures of a block, which those that share a store have each their own.
 type Block struct {
-	// FullFor is for how long writes found no room; FullNow says that they find none now.
+	// FullFor is for how long writes found no room; FullNow says that they find none now,
+	// and FullWhy names the limit, as sfpool.Stats.DroppedFor.
 	FullFor time.Duration
 	FullNow bool
+	FullWhy string
 	// Dropped are the metrics that Telegraf's buffer had to drop, ever.
 	Dropped int64
 	Changes
@@ -49,7 +52,7 @@ func (c Changes) Minus(o Changes) Changes {
 // plus adds the figures of another block of the same store.
 func (b Block) plus(o Block) Block {
 	return Block{
-		FullFor: max(b.FullFor, o.FullFor), FullNow: b.FullNow || o.FullNow, Dropped: b.Dropped + o.Dropped,
+		FullFor: max(b.FullFor, o.FullFor), FullNow: b.FullNow || o.FullNow, FullWhy: cmp.Or(b.FullWhy, o.FullWhy), Dropped: b.Dropped + o.Dropped,
 		Changes: b.Changes.Plus(o.Changes),
 	}
 }
@@ -139,11 +142,11 @@ var traffic = []Figure[View]{
 }
 
 var places = []Figure[View]{
-	{"store_bytes", Gauge, "Bytes of the segment files.", func(v *View) int64 { return v.StoreBytes }},
-	{"store_max_bytes", Gauge, "Their limit.", func(v *View) int64 { return v.MaxBytes }},
+	{"store_bytes", Gauge, "Bytes of the segment files; those in RAM while rows go there.", func(v *View) int64 { return v.present().StoreBytes }},
+	{"store_max_bytes", Gauge, "Their limit.", func(v *View) int64 { return v.present().MaxBytes }},
 	{"retained_bytes", Gauge, "Bytes of acked segments that are kept for rewind.", func(v *View) int64 { return v.RetainedBytes }},
-	{"store_lasts_ns", Gauge, "How long an outage the limit bridges at the present rate; 0 while that is not known.", func(v *View) int64 { return int64(v.Lasts) }},
-	{"time_to_full_ns", Gauge, "How long what is left of the store lasts at the present rate; 0 while that is not known or not in sight.", func(v *View) int64 { return int64(v.TimeToFull) }},
+	{"store_lasts_ns", Gauge, "How long an outage the limit bridges at the present rate; 0 while that is not known.", func(v *View) int64 { return int64(v.present().Lasts) }},
+	{"time_to_full_ns", Gauge, "How long what is left of the store lasts at the present rate; 0 while that is not known or not in sight.", func(v *View) int64 { return int64(v.present().TimeToFull) }},
 	{"time_to_empty_ns", Gauge, "When the backlog is gone at the rate at which it shrinks; 0 while it does not.", func(v *View) int64 { return int64(timeToEmpty(v)) }},
 	{"disk_free_bytes", Gauge, "Free bytes of the filesystem of sf_dir; 0 while that is not known.", func(v *View) int64 { return v.DiskFree }},
 	{"durability", Gauge, "What accepted rows survive: 3 a power cut (flush), 2 one but for the last moment (periodic), 1 the end of the process (memory), 0 nothing (RAM).", durability},
@@ -156,6 +159,7 @@ var places = []Figure[View]{
 	{"slots_leaked", Gauge, "Slots that are out of use because their lock was not released.", func(v *View) int64 { return int64(v.Leaked) }},
 	total("slots_connected", Gauge, "Slots with a connection to the server.", connected),
 	{"orphans", Gauge, "Slots of nobody in sf_dir.", func(v *View) int64 { return int64(len(v.Orphans)) }},
+	{"orphans_rows_pending", Gauge, "Rows that are known to wait there; those of a slot are, once it was opened to be drained.", (*View).orphanRows},
 	{"in_ram", Gauge, "1 while rows go to RAM because the disk fails.", func(v *View) int64 { return oneIf(v.RAM) }},
 }
 

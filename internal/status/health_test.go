@@ -19,12 +19,17 @@ type health struct {
 	f *fake
 	w *watch
 	s []*Source
+	b Block
 }
 
 func newHealth(t testing.TB) *health {
-	f := newFake("/sf")
-	return &health{t: t, f: f, w: newWatch(), s: []*Source{source(f, Block{})}}
+	h := &health{t: t, f: newFake("/sf"), w: newWatch()}
+	h.s = []*Source{{Store: h.f, Block: func() Block { return h.b }}}
+	return h
 }
+
+// full is what /api/status says of the room that is left.
+func (h *health) full() bool { r := h.w.look(h.s); return r.full }
 
 func (h *health) after(d time.Duration) *health {
 	for ; d > 0; d -= sampleEvery {
@@ -51,11 +56,11 @@ func TestHealthFailsWhenPendingRowsLieStillForFiveMinutes(t *testing.T) {
 		h.f.is(func(f *fake) { f.pends(1234) })
 		h.after(4*time.Minute).says(true, "1234 rows pending")
 		h.after(2*time.Minute).says(false, "1234 rows", "nothing has moved for 6m", "waiting for the server since 2000-01-01T01:", "dial tcp: connection refused")
-		h.f.is(func(f *fake) { f.stats.Acked, f.stats.Pending = f.stats.Acked+1, f.stats.Pending-1 })
+		h.f.is(func(f *fake) { f.acks(0, 1) })
 		h.after(time.Minute).says(true, "1233 rows")
-		h.f.is(func(f *fake) { f.stats.Evicted, f.stats.Pending = 1000, 233 })
+		h.f.is(func(f *fake) { f.stats.Evicted, f.stats.Pending, f.stats.Slots[0].Pending = 1000, 233, 233 })
 		h.after(5*time.Minute).says(false, "233 rows") // what is dropped is no progress
-		h.f.is(func(f *fake) { f.stats.Pending = 0 })
+		h.f.is(func(f *fake) { f.acks(0, 233) })
 		h.says(true)
 	})
 }
@@ -74,12 +79,10 @@ func TestHealthSaysWhatElseIsWrong(t *testing.T) {
 		is    func(f *fake)
 		words []string
 	}{
-		"full":       {func(f *fake) { f.stats.Full, f.stats.StoreBytes = true, 1<<30 }, []string{"store is full", "1073741824"}},
-		"leaked":     {func(f *fake) { f.stats.Leaked = 2 }, []string{"2 slots", "lock"}},
-		"violated":   {func(f *fake) { f.stats.LedgerViolations = 1 }, []string{"ledger", "bug"}},
-		"not open":   {func(f *fake) { f.state.Open, f.state.Failure = false, errors.New("in use\nby 17") }, []string{"cannot be opened: in use by 17"}},
-		"in RAM":     {func(f *fake) { f.stats.RAM, f.stats.RAMStats.Pending = true, 9 }, []string{"RAM", "9"}},
-		"RAM's full": {func(f *fake) { f.stats.RAMStats.Full = true }, []string{"full"}},
+		"leaked":   {func(f *fake) { f.stats.Leaked = 2 }, []string{"2 slots", "lock"}},
+		"violated": {func(f *fake) { f.stats.LedgerViolations = 1 }, []string{"ledger", "bug"}},
+		"not open": {func(f *fake) { f.state.Open, f.state.Failure = false, errors.New("in use\nby 17") }, []string{"cannot be opened: in use by 17"}},
+		"in RAM":   {func(f *fake) { f.stats.RAM, f.stats.RAMStats.Pending = true, 9 }, []string{"RAM", "9"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHealth(t)
@@ -93,8 +96,9 @@ func TestHealthSaysWhatElseIsWrong(t *testing.T) {
 func TestRowsThatWaitForTheirTablesAreTheReasonWhereTheServerIsThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHealth(t)
-		h.f.is(func(f *fake) { f.stats.Pending, f.stats.HeldRows = 10, 10 })
-		h.after(6*time.Minute).says(false, "10 of them wait for their tables")
+		h.f.is(func(f *fake) { f.holds(0, 10); f.bars("cpu", "no such\ntable") })
+		h.after(4 * time.Minute).says(true)
+		h.after(2*time.Minute).says(false, "10 rows are pending for 6m0s", "10 of them wait for their tables", `as "cpu": no such table`)
 	})
 }
 

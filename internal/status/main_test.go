@@ -60,6 +60,29 @@ func (f *fake) pends(rows int64) {
 	s.Pending, s.OutageSince, s.LastError = rows, time.Now(), errors.New("dial tcp: connection\nrefused")
 }
 
+// acks has the server take rows of a slot.
+func (f *fake) acks(slot int, rows int64) {
+	s := &f.stats.Slots[slot]
+	s.Acked, s.Pending = s.Acked+rows, s.Pending-rows
+	f.stats.Acked, f.stats.Pending = f.stats.Acked+rows, f.stats.Pending-rows
+}
+
+// gets adds rows to a slot.
+func (f *fake) gets(slot int, rows int64) {
+	f.stats.Slots[slot].Pending, f.stats.Pending = f.stats.Slots[slot].Pending+rows, f.stats.Pending+rows
+}
+
+// holds adds rows to a slot that wait for their tables.
+func (f *fake) holds(slot int, rows int64) {
+	f.gets(slot, rows)
+	f.stats.Slots[slot].HeldRows, f.stats.HeldRows = f.stats.Slots[slot].HeldRows+rows, f.stats.HeldRows+rows
+}
+
+// bars has the server take no rows of a table.
+func (f *fake) bars(table, words string) {
+	f.state.Details.Barred = append(f.state.Details.Barred, sfpool.BarredTable{Host: "db:9000", Table: table, Words: words})
+}
+
 // source is a block of a store.
 func source(f *fake, b Block) *Source { return &Source{Store: f, Block: func() Block { return b }} }
 

@@ -27,13 +27,13 @@ func (r *report) says() string {
 	case n > 0:
 		return fmt.Sprintf("%d rows are pending and being sent", n)
 	}
-	return "nothing is pending"
+	return "nothing is pending" + aside(*r)
 }
 
 // barred is the reason of the server for one table of which it takes no rows.
 func (r *report) barred() string {
 	for _, b := range append(r.look.Details.Barred, r.look.RAMDetails.Barred...) {
-		return fmt.Sprintf(", as %q: %s", b.Table, strings.Join(strings.Fields(b.Words), " "))
+		return fmt.Sprintf(", as %q: %s", b.Table, words(b.Words))
 	}
 	return ""
 }

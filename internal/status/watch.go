@@ -38,16 +38,10 @@ type watch struct {
 	sources []*Source // the owner's mu guards them
 	disk    disk
 
-	mu      sync.Mutex   // guards what follows
-	last    progress     // when something moved last
+	mu      sync.Mutex // guards what follows
+	moves   moves
 	history []api.Sample // the oldest first
 	before  [2]totals    // of the last two samples, the last one first
-}
-
-// progress is what tells that rows move.
-type progress struct {
-	done int64 // rows that left the store to the server, or as dead letters
-	at   time.Time
 }
 
 type totals struct {
@@ -60,6 +54,7 @@ type report struct {
 	view    View
 	look    store.Look
 	why     []string // it is not well; none in health
+	full    bool     // rows find no room, or others go for them, or would at once
 	moved   time.Time
 	history []api.Sample // with the present moment as its last point
 	files   files        // nothing until they are asked for
@@ -94,22 +89,12 @@ func (w *watch) look(sources []*Source) report {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.note(&r.view)
-	r.moved = w.last.at
+	w.moves.note(&r.view)
+	r.moved = w.moves.last
 	r.history = append(slices.Clone(w.history), w.point(&r.view))
 	r.history = r.history[max(0, len(r.history)-maxSamples):]
-	r.why = r.judge()
+	r.why = r.judge(&w.moves)
 	return r
-}
-
-// note looks whether anything has moved. The caller holds mu.
-func (w *watch) note(v *View) {
-	// Rejected rows are dead letters that never were in the store. What is evicted is
-	// no progress: a full store that drops rows all the time does not move.
-	done := v.Acked + v.DeadLettered - v.Rejected + v.RAMStats.Acked + v.RAMStats.DeadLettered - v.RAMStats.Rejected
-	if w.last.at.IsZero() || done != w.last.done || v.pending() == 0 {
-		w.last = progress{done: done, at: v.Now}
-	}
 }
 
 // sample adds a point to the history.

@@ -58,6 +58,7 @@ func (s *shared) lost(st *Stats) int64 {
 	n := st.Dropped + st.RAMStats.Dropped + st.LostRAM
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	n += s.gone
 	for _, dropped := range s.before {
 		n += dropped()
 	}
@@ -183,9 +184,16 @@ func (s *shared) status() fleet.Status {
 	return u
 }
 
-// diskFree returns what is free of the filesystem of sf_dir; -1 if that is not known.
+// diskFree returns what is free of the filesystem of sf_dir; -1 if that is not known, as
+// while the disk cannot be used: what is there then may be the filesystem below.
 func (s *shared) diskFree() int64 {
-	_, free, err := s.fs().Space(s.set.Pool.Dir)
+	s.mu.Lock()
+	p := s.disk
+	s.mu.Unlock()
+	if p == nil {
+		return -1
+	}
+	_, free, err := p.Space()
 	if err != nil {
 		return -1
 	}

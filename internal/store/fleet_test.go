@@ -16,6 +16,7 @@ import (
 	"github.com/questdb-sf/questdb_sf/internal/qwp"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/store"
+	"github.com/questdb-sf/questdb_sf/internal/vfs/vfstest"
 	"github.com/questdb-sf/questdb_sf/sfpool"
 )
 
@@ -344,6 +345,40 @@ func TestStatusInRAMIsThatOfTheRAM(t *testing.T) {
 		rows := told(t, d, st, fleet.StatusTable)
 		if len(rows) != 2 || !strings.Contains(rows[1], " pending_rows=4 ") || !strings.Contains(rows[1], " store_max_bytes=4194304 ") ||
 			!strings.Contains(rows[1], " disk_free_bytes=-1 clock_ahead_s=0 ") {
+			t.Errorf("rows %q", rows)
+		}
+	})
+}
+
+// What is mounted there while the disk cannot be used nobody knows.
+func TestStatusInRAMDoesNotTellOfTheFilesystemBelow(t *testing.T) {
+	inTime(t, func(t *testing.T, d *disk) {
+		d.fails(syscall.EROFS, func(op vfstest.Op) bool { return op.Kind == vfstest.OpMkdir || op.Kind == vfstest.OpOpen })
+		st := opened(t, d.telling(time.Minute))
+		time.Sleep(time.Minute + time.Second)
+		wants(t, st, 0, 1, true)
+		if _, free, err := d.Space("/sf"); err != nil || free == 0 {
+			t.Fatalf("the filesystem tells nothing: %d, %v", free, err)
+		}
+		d.fails(nil, nil)
+		time.Sleep(31 * time.Second)
+		rows := told(t, d, st, fleet.StatusTable)
+		if len(rows) != 1 || !strings.Contains(rows[0], " disk_free_bytes=-1 ") {
+			t.Errorf("rows %q", rows)
+		}
+	})
+}
+
+func TestWhatAHolderLostIsStillLostWhenItIsGone(t *testing.T) {
+	inTime(t, func(t *testing.T, d *disk) {
+		st, other := opened(t, d.telling(time.Minute)), opened(t, d.telling(time.Minute))
+		st.LostBefore(func() int64 { return 3 })
+		other.LostBefore(func() int64 { return 4 })
+		time.Sleep(time.Minute + time.Second)
+		do(t, other.Release(context.Background()))
+		time.Sleep(time.Minute)
+		rows := told(t, d, st, fleet.StatusTable)
+		if len(rows) != 2 || !strings.Contains(rows[0], " lost=7 ") || !strings.Contains(rows[1], " lost=7 ") {
 			t.Errorf("rows %q", rows)
 		}
 	})

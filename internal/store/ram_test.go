@@ -174,6 +174,7 @@ func TestBlocksThatMeetAFailingDiskTogetherLoseNoRow(t *testing.T) {
 				}
 			})
 		}
+		time.Sleep(time.Second / 2) // between two batches: one whose rollback fails too may be there twice
 		for n := range 4 {
 			time.Sleep(20 * time.Second)
 			d.fails(syscall.EIO, nil)

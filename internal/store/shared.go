@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/fleet"
-	"github.com/questdb-sf/questdb_sf/internal/vfs"
 	"github.com/questdb-sf/questdb_sf/sfpool"
 )
 
@@ -56,6 +55,7 @@ type shared struct {
 	counts    counts
 	telling   bool                    // there is a goroutine for rows of status
 	before    map[*Store]func() int64 // metrics lost before they came here, of each holder
+	gone      int64                   // those of holders that are gone
 	// mountPoint is where sf_dir was mounted when it was last opened; "" on the root
 	// filesystem.
 	mountPoint string
@@ -75,15 +75,10 @@ func newShared(k key, s Settings) *shared {
 func (s *shared) forget(st *Store) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.before, st)
-}
-
-// fs is where sf_dir lies.
-func (s *shared) fs() vfs.FS {
-	if s.set.Pool.FS != nil {
-		return s.set.Pool.FS
+	if dropped := s.before[st]; dropped != nil {
+		s.gone += dropped()
 	}
-	return vfs.OS
+	delete(s.before, st)
 }
 
 // openWithin opens a pool, and waits for a lock: a process that is ending drops

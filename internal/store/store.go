@@ -116,7 +116,7 @@ func (s *Store) Failed(p *sfpool.Pool, err error) (again bool) {
 }
 
 // LostBefore names what counts the metrics of this holder that were lost before they came
-// to the store. It is asked until Release, and must be quick.
+// to the store, from 0 on. It is asked until Release, and must be quick.
 func (s *Store) LostBefore(lost func() int64) {
 	s.shared.mu.Lock()
 	defer s.shared.mu.Unlock()

@@ -208,7 +208,8 @@ func TestAStatusPageTellsOfRowsInRAM(t *testing.T) {
 	if !regexp.MustCompile(`rows go to RAM, 30 are only there.*not a directory`).MatchString(strings.Join(r.Trouble, " ")) {
 		t.Errorf("%q", r.Trouble)
 	}
-	if got := slotNamed(&r, "default-0 (RAM)"); got.Pending != 30 || got.PendingBytes != st.Stats().RAMStats.PendingBytes || r.StoreBytes != 0 {
+	if got := slotNamed(&r, "default-0 (RAM)"); got.Pending != 30 || got.PendingBytes != st.Stats().RAMStats.PendingBytes ||
+		r.StoreBytes != st.Stats().RAMStats.StoreBytes || r.MaxBytes != st.Stats().RAMStats.MaxBytes {
 		t.Errorf("%+v, store %d", got, r.StoreBytes)
 	}
 }

@@ -32,6 +32,8 @@ type Store struct {
 	Says    string   `json:"says"`
 	Healthy bool     `json:"healthy"`
 	Why     []string `json:"why"` // it is not
+	// Full says that nothing is left of the room for rows.
+	Full bool `json:"full"`
 	// Durability is flush, periodic, memory or ram.
 	Durability string `json:"durability"`
 	// Moved is when rows were last seen to move, or that none were pending.

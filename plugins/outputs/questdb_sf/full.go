@@ -20,30 +20,73 @@ import (
 // nothing could be dropped in time. It says so once when that
 // begins, and once when it ends together with what Telegraf has dropped. It ends
 // when a quarter of the store is free: a server that takes less than comes in
-// makes room for a batch now and then, and each time would be said.
+// makes room for a batch now and then, and each time would be said. That is looked at
+// after a write and, as there may be none, every roomEvery.
 type backpressure struct {
 	log    *slog.Logger
 	buffer telegrafBuffer
 	policy sfpool.Full
 	told   func(reason string) // hears of it; with an empty reason, of its end
-	before int64               // dropped by the time it began
 
-	mu    sync.Mutex // guards what stands below it, against readers of total
+	acts   sync.Mutex  // one at a time begins and ends it; guards what stands below it
+	timer  *time.Timer // while there is no room
+	before int64       // dropped by the time it began
+	got    bool        // the last write found room
+
+	mu    sync.Mutex // guards what stands below it, against readers; taken inside acts
 	since time.Time  // zero while there is room
+	limit string     // what left none
 	past  time.Duration
 }
 
+// roomEvery is how often it is looked whether there is room again.
+const roomEvery = 10 * time.Second
+
 // wrote is told how a batch fared.
 func (b *backpressure) wrote(err error, stats func() store.Stats) {
-	switch isFull := errors.Is(err, sfpool.ErrStoreFull); {
-	case isFull && b.since.IsZero():
-		b.begin(stats(), err)
-	case err == nil && !b.since.IsZero():
-		if st, _ := present(stats()); st.PendingBytes <= st.MaxBytes/4*3 {
-			b.end("the store has room again")
-			b.told("")
-		}
+	if err == nil && !b.isFull() {
+		return // most
 	}
+	b.acts.Lock()
+	defer b.acts.Unlock()
+	isFull := errors.Is(err, sfpool.ErrStoreFull)
+	b.got = err == nil
+	switch {
+	case isFull && b.timer == nil:
+		b.begin(stats(), err)
+		b.timer = time.AfterFunc(roomEvery, func() { b.look(stats) })
+	case err == nil && b.timer != nil:
+		b.endWithRoom(stats())
+	}
+}
+
+// look ends it if there is room again. Telegraf writes no more once its last batch is in.
+func (b *backpressure) look(stats func() store.Stats) {
+	b.acts.Lock()
+	defer b.acts.Unlock()
+	if b.timer == nil {
+		return
+	}
+	b.endWithRoom(stats())
+	if b.timer != nil {
+		b.timer.Reset(roomEvery)
+	}
+}
+
+// endWithRoom ends it where there is room again. As long as a batch waits, which none may
+// come to ask for until the next flush, files count that are there, whatever is in them;
+// and only a write shows whether a disk has room. The caller holds acts.
+func (b *backpressure) endWithRoom(stats store.Stats) {
+	st, _ := present(stats)
+	used := st.PendingBytes
+	if !b.got {
+		used = st.StoreBytes
+	}
+	if used > st.MaxBytes/4*3 || !b.got && b.why() != slot.LimitTotal {
+		return
+	}
+	b.end("the store has room again")
+	b.told("")
 }
 
 // present returns the figures of the pool that takes rows now.
@@ -54,16 +97,20 @@ func present(st store.Stats) (pool sfpool.Stats, inRAM bool) {
 	return st.Stats, false
 }
 
+// begin is for the holder of acts.
 func (b *backpressure) begin(stats store.Stats, err error) {
-	b.turn(time.Now())
+	limit := slot.LimitTotal
+	if full := (*slot.FullError)(nil); errors.As(err, &full) {
+		limit = full.Limit()
+	}
+	b.turn(time.Now(), limit)
 	b.before = b.buffer.dropped()
 	st, inRAM := present(stats)
 	remedy := "raise sf_max_total_bytes"
-	var full *slot.FullError
 	switch {
 	case inRAM:
 		remedy = "raise ram_max_bytes"
-	case errors.As(err, &full) && full.LowSpace:
+	case limit != slot.LimitTotal:
 		remedy = "free space of the disk, of which sf_min_free_space is kept"
 	}
 	what := "the store is full"
@@ -76,9 +123,11 @@ func (b *backpressure) begin(stats store.Stats, err error) {
 	b.told(what)
 }
 
-// end is a warning if metrics are lost.
+// end is a warning if metrics are lost. It is for the holder of acts.
 func (b *backpressure) end(what string, more ...any) {
-	full, dropped := b.turn(time.Time{}), b.buffer.dropped()-b.before
+	b.timer.Stop()
+	b.timer = nil
+	full, dropped := b.turn(time.Time{}, ""), b.buffer.dropped()-b.before
 	level := slog.LevelInfo
 	if dropped > 0 {
 		level = slog.LevelWarn
@@ -88,21 +137,23 @@ func (b *backpressure) end(what string, more ...any) {
 
 // close ends it without room.
 func (b *backpressure) close() {
-	if !b.since.IsZero() {
+	b.acts.Lock()
+	defer b.acts.Unlock()
+	if b.timer != nil {
 		b.end("closing while the store is full: what Telegraf has in a memory buffer is lost when it ends or reloads",
 			"in_telegraf", b.buffer.size())
 	}
 }
 
-// turn changes since, and returns how long there was no room.
-func (b *backpressure) turn(since time.Time) (full time.Duration) {
+// turn changes since and limit, and returns how long there was no room.
+func (b *backpressure) turn(since time.Time, limit string) (full time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.since.IsZero() {
 		full = time.Since(b.since)
 	}
 	b.past += full
-	b.since = since
+	b.since, b.limit = since, limit
 	return full
 }
 
@@ -121,6 +172,13 @@ func (b *backpressure) isFull() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return !b.since.IsZero()
+}
+
+// why names the limit that leaves no room; "" while there is some.
+func (b *backpressure) why() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.limit
 }
 
 // telegrafBuffer reads Telegraf's own counters of the buffer before this block.
@@ -143,6 +201,13 @@ func bufferOf(c *selfstat.Collector) telegrafBuffer {
 
 // dropped counts the metrics that found no room in the buffer.
 func (t telegrafBuffer) dropped() int64 { return read(t.drops) }
+
+// since returns what counts those that are dropped from now on. Telegraf's counter
+// outlives a reload, and what was lost before has been told.
+func (t telegrafBuffer) since() func() int64 {
+	before := t.dropped()
+	return func() int64 { return t.dropped() - before }
+}
 
 // size counts the metrics in the buffer.
 func (t telegrafBuffer) size() int64 { return read(t.length) }

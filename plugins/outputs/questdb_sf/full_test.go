@@ -51,6 +51,32 @@ func TestAFullStoreIsSaidWhenItBeginsAndWhenItEnds(t *testing.T) {
 	require.Positive(t, stat(t, "store_full_ns"))
 }
 
+// Telegraf writes nothing more once its last batch is in, or has been dropped.
+func TestAFullStoreThatEmptiesIsFullNoMoreWithoutAnotherWrite(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(at.Add(24 * time.Hour))) // a clock that stands at 2000 is not believed
+		o := output(t, with(dead(dir, append(tiny[:5:5], `sf_max_age = "5m"`)...), `sf_max_total_bytes = "1MiB"`))
+		said := listen(o)
+		ro := running(t, o, "memory")
+		fill(t, ro)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		require.Len(t, said.lines("the store is full"), 1)
+		require.Empty(t, said.lines("has room again"))
+		time.Sleep(10 * time.Minute)
+		synctest.Wait()
+		require.Less(t, o.Stats().Pending, int64(1000), "all but the last file is too old")
+		require.Len(t, said.lines("has room again"), 1)
+		full := stat(t, "store_full_ns")
+		require.Positive(t, full)
+		time.Sleep(time.Hour)
+		require.Equal(t, full, stat(t, "store_full_ns"))
+		require.Len(t, said.lines("the store is full"), 1)
+		require.NoError(t, o.Close())
+	})
+}
+
 func TestClosingWhileTheStoreIsFullSaysWhatTelegrafStillHolds(t *testing.T) {
 	o := output(t, dead(t.TempDir(), tiny[:7]...))
 	said := listen(o)

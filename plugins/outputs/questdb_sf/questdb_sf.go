@@ -40,6 +40,7 @@ type Output struct {
 	store    *store.Store // nil until connected
 	intake   *intake.Intake
 	full     *backpressure
+	dropped  func() int64 // metrics by Telegraf's buffer since Connect; nil before
 	stats    *statistics
 	hide     func() // ends what status_address shows
 	panicked bool   // a stack is in the log
@@ -102,6 +103,9 @@ func (o *Output) share() error {
 	if o.store != nil {
 		return nil
 	}
+	if o.dropped == nil { // also where the store comes later only: what is dropped until then is lost
+		o.dropped = bufferOf(o.Statistics).since()
+	}
 	set, err := o.settings()
 	if err != nil {
 		return err
@@ -115,7 +119,7 @@ func (o *Output) share() error {
 	}
 	o.intake = intake.New(o.store, set.Pool.MaxSegmentBytes, rows, o.Logger)
 	o.full = &backpressure{log: o.Logger, buffer: bufferOf(o.Statistics), policy: set.Pool.Full, told: o.store.Full}
-	o.store.LostBefore(o.full.buffer.dropped)
+	o.store.LostBefore(o.dropped)
 	o.stats = &statistics{collector: o.Statistics}
 	o.stats.look = look(o.store, o.block())
 	o.stats.start()
@@ -136,7 +140,7 @@ func (o *Output) block() func() status.Block {
 	full, stats := o.full, o.stats
 	return func() status.Block {
 		return status.Block{
-			FullFor: full.total(), FullNow: full.isFull(), Dropped: full.buffer.dropped(), Changes: stats.mapped.total(),
+			FullFor: full.total(), FullNow: full.isFull(), FullWhy: full.why(), Dropped: full.buffer.dropped(), Changes: stats.mapped.total(),
 		}
 	}
 }
@@ -267,7 +271,7 @@ func (o *Output) Close() error {
 	o.full.close()
 	o.intake.SayRejected()
 	st := o.store
-	o.store, o.intake = nil, nil
+	o.store, o.intake, o.dropped = nil, nil, nil
 	return st.Release(context.Background())
 }
 
