@@ -77,7 +77,7 @@ func (p *Pool) removeNotice() bool {
 func (p *Pool) notice() (n *notice.Notice, what string) {
 	st, now := p.Stats(), time.Now()
 	// A slot that was full stays so until its next batch, however much has left since.
-	full := st.Full && st.PendingBytes >= st.MaxBytes/4*3
+	full := st.Full && st.PendingBytes >= st.MaxBytes/2
 	n = &notice.Notice{
 		At: now.UTC(), PID: os.Getpid(), Full: full, Dropped: p.dropping(&st, now), StoreMaxBytes: st.MaxBytes,
 		ToFull: sight(st.TimeToFull), ToEmpty: sight(st.TimeToEmpty),
