@@ -64,8 +64,9 @@ type Stats struct {
 	// the syncs of files, AckTimes the times from each request to its ack. All of them
 	// since the pool was opened; in RAM there are no syncs.
 	AppendTimes, SyncTimes, AckTimes Latency
-	// Written is what went to the device since the pool was opened, WrittenDay what of
-	// it did in the last 24 hours: what wears flash out.
+	// Written is what went to files in Dir since the pool was opened, WrittenDay what of
+	// it did in the last 24 to 25 hours: what wears flash out. What the filesystem writes
+	// itself, its journal for example, is not counted.
 	Written, WrittenDay Wear
 	// PendingBytes are the bytes of frames not acked. StoreBytes are the segment
 	// files of open slots, MaxBytes is their cap.
