@@ -176,7 +176,6 @@ func (p *Pool) moveFrames(ctx context.Context, index int, dst *Pool) (rows int64
 	}
 	defer func() {
 		last.Stats = s.Stats()
-		last.SettledBytes = 0 // moved is not acked
 		err = errors.Join(err, s.Close())
 	}()
 	mv := &mover{src: s, cursor: s.NewCursor(), dst: dst, batch: dst.NewBatch(), limit: min(moveBytes, dst.BatchBytes())}

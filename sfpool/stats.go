@@ -75,9 +75,10 @@ type Stats struct {
 	// RetainedSegments files.
 	RetainedBytes    int64
 	RetainedSegments int
-	// AppendedBytes and AckedBytes are the bytes of frames that were stored, and
-	// that left a slot, acked as a rule; Connects counts connections made, Refusals
-	// answers that were no ack. All of them since the pool was opened, orphans apart.
+	// AppendedBytes and AckedBytes are the bytes of frames that were stored, and that
+	// the server took; not those of rows that were dropped, became dead letters or were
+	// moved. Connects counts connections made, Refusals answers that were no ack. All of
+	// them since the pool was opened, orphans apart.
 	AppendedBytes, AckedBytes, Connects, Refusals int64
 	// Sent rows were acked since the pool was opened, and Refused ones were not taken and
 	// became dead letters, those of orphans included.
@@ -272,7 +273,7 @@ func (g *glimpse) stats(v slotView) SlotStats {
 		Name: g.name, State: g.state.String(), Pending: v.Pending,
 		Accepted: v.Accepted, Acked: v.Acked, DeadLettered: v.DeadLettered,
 		Evicted: v.Evicted, Quarantined: v.Quarantined, Unknown: v.Unknown,
-		PendingBytes: v.PendingBytes, AppendedBytes: n.appended, AckedBytes: n.settled,
+		PendingBytes: v.PendingBytes, AppendedBytes: n.appended, AckedBytes: n.acked,
 		Connects: n.connects, Refusals: n.refusals, PastTTL: n.pastTTL, HeldRows: v.conn.Held, Full: v.Full && g.member != nil,
 		Connected: v.conn.Connected, Transport: v.conn.Transport, Host: v.conn.Host,
 		LastError: v.conn.LastError,
@@ -287,12 +288,12 @@ func (g *glimpse) stats(v slotView) SlotStats {
 }
 
 // counts is what senders of a slot have counted.
-type counts struct{ appended, settled, connects, refusals, pastTTL, sent, refused int64 }
+type counts struct{ appended, acked, connects, refusals, pastTTL, sent, refused int64 }
 
 // plus returns the counts with what a sender counted.
 func (t counts) plus(v slotView) counts {
 	return counts{
-		t.appended + v.AppendedBytes, t.settled + v.SettledBytes,
+		t.appended + v.AppendedBytes, t.acked + v.AckedBytes,
 		t.connects + v.conn.Connects, t.refusals + v.conn.Refusals, t.pastTTL + v.conn.PastTTL,
 		t.sent + v.sent, t.refused + v.refused,
 	}

@@ -133,15 +133,13 @@ type Slot struct {
 	segs      []*segment // by base; all but the last are sealed; never empty
 	published FSN
 	book
-	floor        position // of the frame behind the watermark; no segment when unknown
-	pendingBytes int64
-	// appendedBytes were published since the slot was opened, foundBytes were
-	// pending then.
-	appendedBytes, foundBytes int64
-	arrivals                  arrivals
-	recent                    recent
-	incidents                 int64
-	numbered                  [maxNumbered]uint32 // for .qsf-state
+	floor         position // of the frame behind the watermark; no segment when unknown
+	pendingBytes  int64
+	appendedBytes int64 // published since the slot was opened
+	arrivals      arrivals
+	recent        recent
+	incidents     int64
+	numbered      [maxNumbered]uint32 // for .qsf-state
 
 	entries    []int      // of the summary table, free
 	ripe       []*segment // to be made hollow

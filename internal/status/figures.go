@@ -125,7 +125,7 @@ var ledger = []Figure[View]{
 
 var traffic = []Figure[View]{
 	total("bytes_appended", Counter, "Bytes of frames that were stored.", func(s *sfpool.Stats) int64 { return s.AppendedBytes }),
-	total("bytes_acked", Counter, "Bytes of frames that left the store.", func(s *sfpool.Stats) int64 { return s.AckedBytes }),
+	total("bytes_acked", Counter, "Bytes of frames that the server has taken.", func(s *sfpool.Stats) int64 { return s.AckedBytes }),
 	total("bytes_pending", Gauge, "Bytes of frames that are pending.", func(s *sfpool.Stats) int64 { return s.PendingBytes }),
 	total("wire_bytes_sent", Counter, "Bytes sent to the server, with TLS, HTTP and WebSocket.", func(s *sfpool.Stats) int64 { return s.WireSent }),
 	total("wire_bytes_received", Counter, "Bytes received from the server.", func(s *sfpool.Stats) int64 { return s.WireReceived }),
