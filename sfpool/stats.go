@@ -20,10 +20,11 @@ type ServerStats = link.Peer
 
 // Stats is a snapshot of a pool, counted in rows unless it says otherwise.
 type Stats struct {
-	// Accepted = Acked + Pending + DeadLettered + Gone (see Balanced), over the slots that are or
-	// were open in this pool, each since it was made: they jump when a slot of an
-	// earlier run is opened. Orphans are not counted here. Gone are rows that left otherwise: evicted,
-	// quarantined, or lost in a wound.
+	// Accepted = Acked + Pending + DeadLettered + Gone (see Balanced), over all slots of
+	// the pool, each since it was made. One that was not opened yet counts as its files
+	// had it when the pool was opened, unless its rows are for another destination; after
+	// a crash it may have more. Orphans are not counted here. Gone are rows that left
+	// otherwise: evicted, quarantined, or lost in a wound.
 	Accepted, Acked, Pending, DeadLettered, Gone int64
 	// Rejected of the DeadLettered never were in a slot: see Batch.Reject. Here they
 	// count since the pool was opened.
@@ -121,7 +122,8 @@ type Stats struct {
 }
 
 // SlotStats is a snapshot of one slot and its connection. A slot that is not
-// open shows what was true when it was closed, or nothing if it was not open yet.
+// open shows what was true when it was closed or, if it was not open yet, the rows that
+// its files told of when the pool was opened.
 type SlotStats struct {
 	Name    string
 	State   string // free, building, live, closing, leaked
