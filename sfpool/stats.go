@@ -48,12 +48,14 @@ type Stats struct {
 	// LedgerViolations counts ledgers that did not agree with their segments, and
 	// QuarantineRemoved quarantined files beyond QuarantineMaxBytes, since then too.
 	LedgerViolations, QuarantineRemoved int64
-	// Lasts is how long an outage MaxBytes bridge at the present rate of bytes; 0 while
-	// that is not known.
+	// Lasts is how long an outage the store bridges at the present rate of bytes, that of
+	// the last ten minutes: with MaxBytes, or with less where the filesystem has less to
+	// give (see MinFreeSpace) by the last look at it. 0 while the rate is not known, or
+	// nothing comes.
 	Lasts time.Duration
-	// TimeToFull is how long what is left of MaxBytes lasts: in an outage at the present
+	// TimeToFull is how long what is left of that lasts: in an outage at the present
 	// rate of bytes, else at the rate at which the backlog grows. 0 while it does not, or
-	// the rate is not known.
+	// the rate is not known; a second at least for a store that is full.
 	TimeToFull time.Duration
 	// TimeToEmpty is how long the backlog takes to go at the rate at which it has shrunk
 	// between calls of Stats in the last minute or, if they are rarer, since the one
@@ -117,6 +119,8 @@ type Stats struct {
 	// Idle of the live ones are not borrowed.
 	Idle  int
 	Slots []SlotStats
+	// reserved of StoreBytes are still empty.
+	reserved int64
 	// Orphans are the slots of nobody that were seen, sorted by name.
 	Orphans []OrphanStats
 }
@@ -167,7 +171,9 @@ func (p *Pool) Stats() Stats {
 	for _, g := range p.glimpses() {
 		st.add(g)
 	}
-	st.forecast(p.pace.rate(st.AppendedBytes), p.ebb.rate(time.Now(), st.PendingBytes))
+	if p.budget != nil {
+		st.forecast(p.budget.Reach(), p.pace.rate(st.AppendedBytes), p.ebb.rate(time.Now(), st.PendingBytes))
+	}
 	st.Durability, st.AppendTimes, st.AckTimes = p.cfg.Durability, p.appends.Snapshot(), p.acks.Snapshot()
 	if p.meter != nil {
 		st.Written, st.WrittenDay = p.meter.Wear()
@@ -177,14 +183,16 @@ func (p *Pool) Stats() Stats {
 }
 
 // forecast tells where bytes that come at a rate, and a backlog that shrinks at another,
-// lead to.
-func (st *Stats) forecast(arrival, shrink float64) {
-	st.Lasts, st.TimeToEmpty = lasts(st.MaxBytes, arrival), lasts(st.PendingBytes, shrink)
+// lead to, in files that can grow to reach.
+func (st *Stats) forecast(reach int64, arrival, shrink float64) {
+	st.Lasts, st.TimeToEmpty = lasts(reach, arrival), lasts(st.PendingBytes, shrink)
 	growth := -shrink
 	if slices.ContainsFunc(st.Slots, func(s SlotStats) bool { return s.Pending > 0 && !s.OutageSince.IsZero() }) {
 		growth = arrival
 	}
-	st.TimeToFull = lasts(st.MaxBytes-st.StoreBytes, growth)
+	if growth > 0 {
+		st.TimeToFull = max(time.Second, lasts(reach-st.StoreBytes+st.reserved, growth))
+	}
 }
 
 func (p *Pool) countStates(st *Stats) {
@@ -263,6 +271,9 @@ func (st *Stats) add(g glimpse) {
 	st.Full = st.Full || one.Full
 	if at := one.OldestPending; !at.IsZero() && (st.OldestPending.IsZero() || at.Before(st.OldestPending)) {
 		st.OldestPending = at
+	}
+	if g.member != nil {
+		st.reserved += v.ReservedBytes
 	}
 	st.Slots = append(st.Slots, one)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/qwp"
@@ -119,8 +120,9 @@ type Slot struct {
 	syncers   sync.WaitGroup // at most one: the goroutine of Periodic
 
 	// token has one place: who put something in may append. It guards tail.
-	token chan struct{}
-	tail  tail
+	token  chan struct{}
+	tail   tail
+	spares atomic.Int64 // how many are in tail.ready
 
 	// settling guards settler: the side files, and which segments go.
 	settling  sync.Mutex

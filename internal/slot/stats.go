@@ -40,6 +40,9 @@ type Stats struct {
 	Segments                  int   // files with frames, and the one appended to
 	SegmentBytes              int64 // sizes of all segment files of this slot
 	MaxBytes                  int64 // cap of the budget, for all slots that share it
+	// ReservedBytes of SegmentBytes are still empty: the end of the last segment, and
+	// those that are prepared to follow it.
+	ReservedBytes int64
 	// Full is set while the last Reserve found no room.
 	Full bool
 	// OldestPendingTime is when the oldest pending frame was published, in
@@ -63,6 +66,7 @@ func (s *Slot) Stats() Stats {
 	st := s.stats(s.published)
 	st.PendingBytes, st.Segments, st.SegmentBytes = s.pendingBytes, len(s.segs), s.account.bytes()
 	st.AppendedBytes, st.MaxBytes = s.appendedBytes, s.o.Budget.max
+	st.ReservedBytes = s.last().size - s.last().end + s.spares.Load()*s.o.SegmentBytes
 	st.Full, st.Recovered = s.full, s.recovered
 	st.Incidents = s.incidents
 	if g := s.find(s.watermark + 1); g != nil {

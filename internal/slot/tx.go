@@ -320,7 +320,7 @@ func (t *Tx) rotate() error {
 		}
 	}
 	sp := s.tail.ready[0]
-	s.tail.ready = s.tail.ready[1:]
+	s.setReady(s.tail.ready[1:])
 	sp.seg.base = base
 	t.parts = append(t.parts, &part{seg: sp.seg, file: sp.file, extent: sp.seg.extent, fresh: true})
 	return nil
