@@ -232,6 +232,7 @@ func (mv *mover) fill() error {
 		}
 		info := mv.view.Info()
 		mv.batch.addFrame(e.Bytes, info)
+		mv.batch.frames[len(mv.batch.frames)-1].moved = true
 		mv.done = append(mv.done, slot.Done{FSN: e.FSN, Shares: []slot.Share{{As: slot.Evicted, Rows: info.Rows}}})
 	}
 	return nil

@@ -36,8 +36,10 @@ type Stats struct {
 	Letters LetterStats
 	// Evicted + Quarantined + Unknown = Gone; Unknown are those lost in a wound.
 	// Evicted are those dropped for want of room (see Full) or for their age; Moved of
-	// them, since the pool was opened, went to another pool by MoveTo.
-	Evicted, Quarantined, Unknown, Moved int64
+	// them, since the pool was opened, went to another pool by MoveTo: they count here
+	// once all of their slot is moved, and there, as MovedIn of the Accepted, each when it
+	// is stored.
+	Evicted, Quarantined, Unknown, Moved, MovedIn int64
 	// Dropped are rows that were dropped since the pool was opened for want of room, for
 	// their age, or of orphans for OrphansMaxBytes. In contrast to Evicted they are of
 	// this pool only.
@@ -80,7 +82,7 @@ type Stats struct {
 	RetainedSegments int
 	// AppendedBytes and AckedBytes are the bytes of frames that were stored, and that
 	// the server took; not those of rows that were dropped, became dead letters or were
-	// moved. Connects counts connections made, Refusals answers that were no ack. All of
+	// moved, which are stored where they were first. Connects counts connections made, Refusals answers that were no ack. All of
 	// them since the pool was opened, orphans apart.
 	AppendedBytes, AckedBytes, Connects, Refusals int64
 	// Sent rows were acked since the pool was opened, and Refused ones were not taken and
@@ -265,6 +267,7 @@ func (st *Stats) add(g glimpse) {
 	st.Refusals += one.Refusals
 	st.PastTTL += one.PastTTL
 	n := g.past.plus(v)
+	st.MovedIn += n.movedIn
 	st.Sent += n.sent
 	st.Refused += n.refused
 	st.HeldRows += one.HeldRows
@@ -301,12 +304,12 @@ func (g *glimpse) stats(v slotView) SlotStats {
 }
 
 // counts is what senders of a slot have counted.
-type counts struct{ appended, acked, connects, refusals, pastTTL, sent, refused int64 }
+type counts struct{ appended, acked, movedIn, connects, refusals, pastTTL, sent, refused int64 }
 
 // plus returns the counts with what a sender counted.
 func (t counts) plus(v slotView) counts {
 	return counts{
-		t.appended + v.AppendedBytes, t.acked + v.AckedBytes,
+		t.appended + v.AppendedBytes, t.acked + v.AckedBytes, t.movedIn + v.MovedIn,
 		t.connects + v.conn.Connects, t.refusals + v.conn.Refusals, t.pastTTL + v.conn.PastTTL,
 		t.sent + v.sent, t.refused + v.refused,
 	}

@@ -137,7 +137,8 @@ type Slot struct {
 	book
 	floor         position // of the frame behind the watermark; no segment when unknown
 	pendingBytes  int64
-	appendedBytes int64 // published since the slot was opened
+	appendedBytes int64 // published since the slot was opened, but for those moved here
+	movedIn       int64 // rows that were moved here since then
 	arrivals      arrivals
 	recent        recent
 	incidents     int64

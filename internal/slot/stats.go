@@ -34,8 +34,10 @@ type Stats struct {
 	PendingBytes int64
 	// AppendedBytes and AckedBytes are the bytes of frames that were published, and
 	// acked, since the slot was opened. Of a frame that was acked in part they are
-	// that part, by its rows.
+	// that part, by its rows. Frames that were moved here are not among the former:
+	// they were published before. MovedIn of the accepted rows came with them.
 	AppendedBytes, AckedBytes int64
+	MovedIn                   int64
 	Published, Watermark      FSN   // -1 before the first
 	Segments                  int   // files with frames, and the one appended to
 	SegmentBytes              int64 // sizes of all segment files of this slot
@@ -65,7 +67,7 @@ func (s *Slot) Stats() Stats {
 	defer s.mu.Unlock()
 	st := s.stats(s.published)
 	st.PendingBytes, st.Segments, st.SegmentBytes = s.pendingBytes, len(s.segs), s.account.bytes()
-	st.AppendedBytes, st.MaxBytes = s.appendedBytes, s.o.Budget.max
+	st.AppendedBytes, st.MovedIn, st.MaxBytes = s.appendedBytes, s.movedIn, s.o.Budget.max
 	st.ReservedBytes = s.last().size - s.last().end + s.spares.Load()*s.o.SegmentBytes
 	st.Full, st.Recovered = s.full, s.recovered
 	st.Incidents = s.incidents
