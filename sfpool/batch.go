@@ -56,6 +56,7 @@ type Batch struct {
 type packed struct {
 	from, to int
 	info     qwp.Info
+	moved    bool // by MoveTo
 }
 
 // NewBatch returns an empty batch that fits the pool's segments.
@@ -213,7 +214,7 @@ func (b *Batch) group() []slot.Frame {
 	for _, f := range b.frames {
 		b.staged = append(b.staged, slot.Frame{
 			Bytes: b.buf[f.from:f.to], Rows: f.info.Rows,
-			MinTime: f.info.MinTime, MaxTime: f.info.MaxTime, HasTime: f.info.HasTime,
+			MinTime: f.info.MinTime, MaxTime: f.info.MaxTime, HasTime: f.info.HasTime, Moved: f.moved,
 		})
 	}
 	return b.staged

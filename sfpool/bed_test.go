@@ -139,7 +139,7 @@ func (f *fake) view() slotView {
 	rows, acked := f.bed.pending[f.index], f.bed.acked[f.index]
 	return slotView{conn: f.bed.conns[f.index], Stats: slot.Stats{
 		Pending: rows, PendingFrames: rows, PendingBytes: rows, Published: slot.FSN(acked+rows) - 1, Watermark: slot.FSN(acked) - 1,
-		SettledBytes: acked,
+		AckedBytes: acked,
 	}}
 }
 

@@ -91,5 +91,5 @@ func (p *Pool) Space() (total, free int64, err error) {
 	if p.cfg.inRAM() {
 		return 0, 0, nil
 	}
-	return p.cfg.FS.Space(p.cfg.Dir)
+	return p.budget.Look()
 }

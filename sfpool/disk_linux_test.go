@@ -51,6 +51,9 @@ func TestARealDiskThatOthersFillNeverStopsTheStore(t *testing.T) {
 	if err != nil || free < 1<<20 {
 		t.Errorf("%d bytes are left free, want a quarter of 4 MiB: %v", free, err)
 	}
+	if reach := p.budget.Reach(); reach < 2<<20 || reach > 3<<20 {
+		t.Errorf("the files can grow to %d bytes, want three quarters of 4 MiB, less what else there is", reach)
+	}
 	before := adds(t, p)
 	if before.Evicted == 0 || before.StoreBytes < 2<<20 {
 		t.Errorf("%+v", before)

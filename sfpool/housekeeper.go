@@ -58,11 +58,20 @@ func (p *Pool) tidy() {
 		{"audit of the ledgers", p.auditSlots},
 		{"look at quarantined files", p.capQuarantine},
 		{"account of dropped rows", func() { p.losses.tellDue(false) }},
+		{"look at the free space", p.lookAtSpace},
 		{"notice for those who look", p.postNotice},
 	} {
 		if err := safely(chore.doing, func() error { chore.run(); return nil }); err != nil {
 			p.cfg.Logger.Error("housekeeping failed; it goes on", "error", err)
 		}
+	}
+}
+
+// lookAtSpace asks the disk what is free, for Stats: while rows wait others may fill it.
+// What it cannot say is told when there is no room.
+func (p *Pool) lookAtSpace() {
+	if p.Stats().PendingBytes > 0 {
+		_, _, _ = p.Space()
 	}
 }
 

@@ -14,6 +14,8 @@ const (
 	rateAfter = 10 * time.Minute
 	// rateSpan is the least time of which rows, or their times, tell a rate.
 	rateSpan = time.Minute
+	// rateOver is the time over which it is the present one.
+	rateOver = 10 * time.Minute
 )
 
 // pace is how fast rows are stored.
@@ -22,6 +24,7 @@ type pace struct {
 	began time.Time  // of the first batch; zero before
 	found float64    // bytes a second, of what earlier runs left; 0 when unknown
 	said  bool       // how long the store lasts
+	came  trend      // bytes of frames
 }
 
 // begin is told of every batch. It says whether it is time to log the rate.
@@ -30,21 +33,25 @@ func (c *pace) begin() (tell bool) {
 	defer c.mu.Unlock()
 	if c.began.IsZero() {
 		c.began = time.Now()
+		c.came.rate(c.began, 0, rateOver, rateSpan)
 	}
 	tell = !c.said && time.Since(c.began) >= rateAfter
 	c.said = c.said || tell
 	return tell
 }
 
-// rate returns the bytes of frames stored in a second; 0 when it is not known. The
-// first minute tells nothing.
+// rate is told how many bytes of frames were stored so far, and returns how many come in
+// a second; 0 when that is not known. The first minute tells nothing.
 func (c *pace) rate(appended int64) float64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.began.IsZero() || time.Since(c.began) < rateSpan || appended == 0 {
+	if c.began.IsZero() || appended == 0 {
 		return c.found
 	}
-	return float64(appended) / time.Since(c.began).Seconds()
+	if rate, known := c.came.rate(time.Now(), appended, rateOver, rateSpan); known {
+		return rate
+	}
+	return c.found
 }
 
 // lasts returns how long bytes take at a rate; 0 when that is not known.

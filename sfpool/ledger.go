@@ -16,6 +16,43 @@ func (s *SlotStats) Balanced() bool {
 	return s.Accepted == s.Acked+s.Pending+s.DeadLettered+s.Evicted+s.Quarantined+s.Unknown
 }
 
+// readLedgers lets Stats have all slots of the pool before they are opened: counters that
+// begin lower after each restart, and grow when a slot is opened, look like new rows to
+// who adds up how they grow.
+func (p *Pool) readLedgers() {
+	if p.cfg.inRAM() {
+		return
+	}
+	for index := range p.places {
+		p.readLedger(index)
+	}
+}
+
+// readLedger learns what became of the rows of a slot that was not opened yet, if it is
+// ours: whoever has it open may go on. What cannot be read is told when it is opened.
+func (p *Pool) readLedger(index int) {
+	name := p.slotName(index)
+	if !p.isUnopened(index) || p.holdsOthersRows(name) != nil {
+		return
+	}
+	st, err := slot.LedgerOf(p.cfg.FS, p.path(name))
+	if err != nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.unlock()
+	if p.places[index].last.Published < 0 {
+		p.places[index].last.Stats = st
+	}
+}
+
+// isUnopened says whether nobody has opened the slot of an index yet.
+func (p *Pool) isUnopened(index int) bool {
+	p.mu.Lock()
+	defer p.unlock()
+	return p.places[index].state == free && p.places[index].last.Published < 0
+}
+
 // auditSlots compares the ledger of each open slot with what its segments hold.
 func (p *Pool) auditSlots() {
 	for _, m := range p.openMembers() {

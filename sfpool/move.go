@@ -176,7 +176,6 @@ func (p *Pool) moveFrames(ctx context.Context, index int, dst *Pool) (rows int64
 	}
 	defer func() {
 		last.Stats = s.Stats()
-		last.SettledBytes = 0 // moved is not acked
 		err = errors.Join(err, s.Close())
 	}()
 	mv := &mover{src: s, cursor: s.NewCursor(), dst: dst, batch: dst.NewBatch(), limit: min(moveBytes, dst.BatchBytes())}
@@ -233,6 +232,7 @@ func (mv *mover) fill() error {
 		}
 		info := mv.view.Info()
 		mv.batch.addFrame(e.Bytes, info)
+		mv.batch.frames[len(mv.batch.frames)-1].moved = true
 		mv.done = append(mv.done, slot.Done{FSN: e.FSN, Shares: []slot.Share{{As: slot.Evicted, Rows: info.Rows}}})
 	}
 	return nil

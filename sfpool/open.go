@@ -41,10 +41,20 @@ func (p *Pool) probe(ctx context.Context) error {
 	p.verdicts = p.learn()
 	total, err := p.cfg.maxTotal()
 	p.budget = slot.NewBudget(total)
-	if p.cfg.MinFreeSpace != (FreeSpace{}) && !p.cfg.inRAM() {
-		p.budget.KeepFree(func() (total, free int64, err error) { return p.cfg.FS.Space(p.cfg.Dir) }, p.cfg.MinFreeSpace.Of)
-	}
+	p.keepFree()
 	return err
+}
+
+// keepFree has the budget heed the filesystem.
+func (p *Pool) keepFree() {
+	if p.cfg.inRAM() {
+		return
+	}
+	keep := p.cfg.MinFreeSpace.Of
+	if p.cfg.MinFreeSpace == (FreeSpace{}) {
+		keep = nil
+	}
+	p.budget.KeepFree(func() (total, free int64, err error) { return p.cfg.FS.Space(p.cfg.Dir) }, keep)
 }
 
 // takeDir creates sf_dir and takes the pool's place in it.

@@ -56,7 +56,7 @@ type place struct {
 // succeed makes room in the counts for the next sender, which counts from 0.
 func (pl *place) succeed() {
 	pl.past = pl.past.plus(pl.last)
-	pl.last.AppendedBytes, pl.last.SettledBytes = 0, 0
+	pl.last.AppendedBytes, pl.last.AckedBytes, pl.last.MovedIn = 0, 0, 0
 	pl.last.sent, pl.last.refused = 0, 0
 	pl.last.conn.Connects, pl.last.conn.Refusals, pl.last.conn.PastTTL = 0, 0, 0
 }

@@ -155,6 +155,7 @@ func (p *Pool) prewarm(ctx context.Context) error {
 	done := make(chan error, 1)
 	p.background(func() {
 		done <- safely("prewarm", func() error {
+			p.readLedgers()
 			for range p.cfg.MinSenders {
 				if err := ctx.Err(); err != nil {
 					return err

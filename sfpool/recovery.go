@@ -118,6 +118,7 @@ func (p *Pool) recoverIndex(index int) (done bool, _ error) {
 		return false, err
 	}
 	if !has {
+		p.readLedger(index)
 		p.wellAgain(index)
 		return true, nil
 	}

@@ -20,10 +20,11 @@ type ServerStats = link.Peer
 
 // Stats is a snapshot of a pool, counted in rows unless it says otherwise.
 type Stats struct {
-	// Accepted = Acked + Pending + DeadLettered + Gone (see Balanced), over the slots that are or
-	// were open in this pool, each since it was made: they jump when a slot of an
-	// earlier run is opened. Orphans are not counted here. Gone are rows that left otherwise: evicted,
-	// quarantined, or lost in a wound.
+	// Accepted = Acked + Pending + DeadLettered + Gone (see Balanced), over all slots of
+	// the pool, each since it was made. One that was not opened yet counts as its files
+	// had it when the pool was opened, unless its rows are for another destination; after
+	// a crash it may have more. Orphans are not counted here. Gone are rows that left
+	// otherwise: evicted, quarantined, or lost in a wound.
 	Accepted, Acked, Pending, DeadLettered, Gone int64
 	// Rejected of the DeadLettered never were in a slot: see Batch.Reject. Here they
 	// count since the pool was opened.
@@ -35,8 +36,10 @@ type Stats struct {
 	Letters LetterStats
 	// Evicted + Quarantined + Unknown = Gone; Unknown are those lost in a wound.
 	// Evicted are those dropped for want of room (see Full) or for their age; Moved of
-	// them, since the pool was opened, went to another pool by MoveTo.
-	Evicted, Quarantined, Unknown, Moved int64
+	// them, since the pool was opened, went to another pool by MoveTo: they count here
+	// once all of their slot is moved, and there, as MovedIn of the Accepted, each when it
+	// is stored.
+	Evicted, Quarantined, Unknown, Moved, MovedIn int64
 	// Dropped are rows that were dropped since the pool was opened for want of room, for
 	// their age, or of orphans for OrphansMaxBytes. In contrast to Evicted they are of
 	// this pool only.
@@ -50,12 +53,14 @@ type Stats struct {
 	// LedgerViolations counts ledgers that did not agree with their segments, and
 	// QuarantineRemoved quarantined files beyond QuarantineMaxBytes, since then too.
 	LedgerViolations, QuarantineRemoved int64
-	// Lasts is how long an outage MaxBytes bridge at the present rate of bytes; 0 while
-	// that is not known.
+	// Lasts is how long an outage the store bridges at the present rate of bytes, that of
+	// the last ten minutes: with MaxBytes, or with less where the filesystem has less to
+	// give (see MinFreeSpace) by the last look at it. 0 while the rate is not known, or
+	// nothing comes.
 	Lasts time.Duration
-	// TimeToFull is how long what is left of MaxBytes lasts: in an outage at the present
+	// TimeToFull is how long what is left of that lasts: in an outage at the present
 	// rate of bytes, else at the rate at which the backlog grows. 0 while it does not, or
-	// the rate is not known.
+	// the rate is not known; a second at least for a store that is full.
 	TimeToFull time.Duration
 	// TimeToEmpty is how long the backlog takes to go at the rate at which it has shrunk
 	// between calls of Stats in the last minute or, if they are rarer, since the one
@@ -67,8 +72,9 @@ type Stats struct {
 	// the syncs of files, AckTimes the times from each request to its ack. All of them
 	// since the pool was opened; in RAM there are no syncs.
 	AppendTimes, SyncTimes, AckTimes Latency
-	// Written is what went to the device since the pool was opened, WrittenDay what of
-	// it did in the last 24 hours: what wears flash out.
+	// Written is what went to files in Dir since the pool was opened, WrittenDay what of
+	// it did in the last 24 to 25 hours: what wears flash out. What the filesystem writes
+	// itself, its journal for example, is not counted.
 	Written, WrittenDay Wear
 	// PendingBytes are the bytes of frames not acked. StoreBytes are the segment
 	// files of open slots, MaxBytes is their cap.
@@ -77,9 +83,10 @@ type Stats struct {
 	// RetainedSegments files.
 	RetainedBytes    int64
 	RetainedSegments int
-	// AppendedBytes and AckedBytes are the bytes of frames that were stored, and
-	// that left a slot, acked as a rule; Connects counts connections made, Refusals
-	// answers that were no ack. All of them since the pool was opened, orphans apart.
+	// AppendedBytes and AckedBytes are the bytes of frames that were stored, and that
+	// the server took; not those of rows that were dropped, became dead letters or were
+	// moved, which are stored where they were first. Connects counts connections made, Refusals answers that were no ack. All of
+	// them since the pool was opened, orphans apart.
 	AppendedBytes, AckedBytes, Connects, Refusals int64
 	// Sent rows were acked since the pool was opened, and Refused ones were not taken and
 	// became dead letters, those of orphans included.
@@ -117,12 +124,15 @@ type Stats struct {
 	// Idle of the live ones are not borrowed.
 	Idle  int
 	Slots []SlotStats
+	// reserved of StoreBytes are still empty.
+	reserved int64
 	// Orphans are the slots of nobody that were seen, sorted by name.
 	Orphans []OrphanStats
 }
 
 // SlotStats is a snapshot of one slot and its connection. A slot that is not
-// open shows what was true when it was closed, or nothing if it was not open yet.
+// open shows what was true when it was closed or, if it was not open yet, the rows that
+// its files told of when the pool was opened.
 type SlotStats struct {
 	Name    string
 	State   string // free, building, live, closing, leaked
@@ -166,7 +176,9 @@ func (p *Pool) Stats() Stats {
 	for _, g := range p.glimpses() {
 		st.add(g)
 	}
-	st.forecast(p.pace.rate(st.AppendedBytes), p.ebb.rate(time.Now(), st.PendingBytes))
+	if p.budget != nil {
+		st.forecast(p.budget.Reach(), p.pace.rate(st.AppendedBytes), p.ebb.rate(time.Now(), st.PendingBytes))
+	}
 	st.Durability, st.AppendTimes, st.AckTimes = p.cfg.Durability, p.appends.Snapshot(), p.acks.Snapshot()
 	if p.meter != nil {
 		st.Written, st.WrittenDay = p.meter.Wear()
@@ -176,14 +188,16 @@ func (p *Pool) Stats() Stats {
 }
 
 // forecast tells where bytes that come at a rate, and a backlog that shrinks at another,
-// lead to.
-func (st *Stats) forecast(arrival, shrink float64) {
-	st.Lasts, st.TimeToEmpty = lasts(st.MaxBytes, arrival), lasts(st.PendingBytes, shrink)
+// lead to, in files that can grow to reach.
+func (st *Stats) forecast(reach int64, arrival, shrink float64) {
+	st.Lasts, st.TimeToEmpty = lasts(reach, arrival), lasts(st.PendingBytes, shrink)
 	growth := -shrink
 	if slices.ContainsFunc(st.Slots, func(s SlotStats) bool { return s.Pending > 0 && !s.OutageSince.IsZero() }) {
 		growth = arrival
 	}
-	st.TimeToFull = lasts(st.MaxBytes-st.StoreBytes, growth)
+	if growth > 0 {
+		st.TimeToFull = max(time.Second, lasts(reach-st.StoreBytes+st.reserved, growth))
+	}
 }
 
 func (p *Pool) countStates(st *Stats) {
@@ -256,12 +270,16 @@ func (st *Stats) add(g glimpse) {
 	st.Refusals += one.Refusals
 	st.PastTTL += one.PastTTL
 	n := g.past.plus(v)
+	st.MovedIn += n.movedIn
 	st.Sent += n.sent
 	st.Refused += n.refused
 	st.HeldRows += one.HeldRows
 	st.Full = st.Full || one.Full
 	if at := one.OldestPending; !at.IsZero() && (st.OldestPending.IsZero() || at.Before(st.OldestPending)) {
 		st.OldestPending = at
+	}
+	if g.member != nil {
+		st.reserved += v.ReservedBytes
 	}
 	st.Slots = append(st.Slots, one)
 }
@@ -274,7 +292,7 @@ func (g *glimpse) stats(v slotView) SlotStats {
 		Name: g.name, State: g.state.String(), Pending: v.Pending,
 		Accepted: v.Accepted, Acked: v.Acked, DeadLettered: v.DeadLettered,
 		Evicted: v.Evicted, Quarantined: v.Quarantined, Unknown: v.Unknown,
-		PendingBytes: v.PendingBytes, AppendedBytes: n.appended, AckedBytes: n.settled,
+		PendingBytes: v.PendingBytes, AppendedBytes: n.appended, AckedBytes: n.acked,
 		Connects: n.connects, Refusals: n.refusals, PastTTL: n.pastTTL, HeldRows: v.conn.Held, Full: v.Full && g.member != nil,
 		Connected: v.conn.Connected, Transport: v.conn.Transport, Host: v.conn.Host,
 		LastError: v.conn.LastError,
@@ -289,12 +307,12 @@ func (g *glimpse) stats(v slotView) SlotStats {
 }
 
 // counts is what senders of a slot have counted.
-type counts struct{ appended, settled, connects, refusals, pastTTL, sent, refused int64 }
+type counts struct{ appended, acked, movedIn, connects, refusals, pastTTL, sent, refused int64 }
 
 // plus returns the counts with what a sender counted.
 func (t counts) plus(v slotView) counts {
 	return counts{
-		t.appended + v.AppendedBytes, t.settled + v.SettledBytes,
+		t.appended + v.AppendedBytes, t.acked + v.AckedBytes, t.movedIn + v.MovedIn,
 		t.connects + v.conn.Connects, t.refusals + v.conn.Refusals, t.pastTTL + v.conn.PastTTL,
 		t.sent + v.sent, t.refused + v.refused,
 	}

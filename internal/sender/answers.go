@@ -149,11 +149,11 @@ func (f *flight) settleUnit(u *unit) {
 	if u.last {
 		f.s.parking.drop(u.fsn)
 		f.shares = append(f.shares, slot.Share{As: slot.Acked, Rows: u.n})
-		f.done = append(f.done, slot.Done{FSN: u.fsn, Shares: f.shares[len(f.shares)-1:]})
+		f.done = append(f.done, slot.Done{FSN: u.fsn, Bytes: u.bytes, Shares: f.shares[len(f.shares)-1:]})
 		return
 	}
 	if l := f.s.parking.took(u.fsn, u.part); l != nil {
-		f.done = append(f.done, slot.Done{FSN: u.fsn, Shares: l.shares()})
+		f.done = append(f.done, slot.Done{FSN: u.fsn, Bytes: u.bytes, Shares: l.shares()})
 		f.s.parking.drop(u.fsn)
 	}
 }

@@ -21,6 +21,7 @@ type unit struct {
 	fsn   slot.FSN
 	part  qwp.Part
 	n     int    // rows of the part
+	bytes int    // of the frame
 	last  bool   // it is the whole frame
 	table string // of its rows; empty if they are of several
 	past  int    // rows of it that are older than the TTL of their table
@@ -341,7 +342,7 @@ func (f *flight) added() (full bool) {
 		f.weight += float64(len(f.bytes)) * float64(f.view.PartRows(p.Part)) / float64(all)
 	}
 	f.units = append(f.units, unit{
-		fsn: f.fsn, part: p.Part, n: f.view.PartRows(p.Part), last: p.Table < 0, table: p.table, past: f.pastTTL(p.Part), probe: p.probe,
+		fsn: f.fsn, part: p.Part, n: f.view.PartRows(p.Part), bytes: len(f.bytes), last: p.Table < 0, table: p.table, past: f.pastTTL(p.Part), probe: p.probe,
 	})
 	f.parts = f.parts[1:]
 	f.solo = f.solo || p.alone

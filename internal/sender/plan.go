@@ -248,7 +248,7 @@ func (f *flight) finish() error {
 	}
 	l := f.s.parking.lots[f.fsn]
 	if l != nil && l.rows > 0 && len(l.todo) == 0 {
-		f.s.note([]slot.Done{{FSN: f.fsn, Shares: l.shares()}})
+		f.s.note([]slot.Done{{FSN: f.fsn, Bytes: len(f.bytes), Shares: l.shares()}})
 		f.s.wakeWaiters()
 		f.s.parking.drop(f.fsn)
 		return nil

@@ -16,6 +16,7 @@ type book struct {
 	hasCRC    bool
 	settled   []interval // above the watermark, ascending, apart
 	ledger    ledger
+	acked     int64 // bytes of frames, since the slot was opened
 	// left, if set, is told of each frame that is booked, with its rows.
 	left func(fsn FSN, rows int64)
 }
@@ -42,6 +43,7 @@ func (b *book) enterOne(d Done) {
 		b.watermark, b.hasCRC = first.to, false
 		b.settled = slices.Delete(b.settled, 0, 1)
 	}
+	b.acked += d.acked()
 	rows := int64(0)
 	for _, h := range d.Shares {
 		b.ledger.settled[h.As] += int64(h.Rows)
@@ -109,6 +111,6 @@ func (b *book) stats(end FSN) Stats {
 	return Stats{
 		Accepted: l.accepted, Pending: l.pending(), Acked: l.settled[Acked], DeadLettered: l.settled[DeadLettered],
 		Evicted: l.settled[Evicted], Quarantined: l.settled[Quarantined], Unknown: l.settled[Unknown],
-		PendingFrames: frames, Published: end, Watermark: b.watermark,
+		AckedBytes: b.acked, PendingFrames: frames, Published: end, Watermark: b.watermark,
 	}
 }

@@ -19,7 +19,9 @@ type Budget struct {
 	mu       sync.Mutex
 	used     int64
 	accounts []*account
-	room     bell // bytes were given back, or a spare could be
+	room     bell  // bytes were given back, or a spare could be
+	reach    int64 // of used, as far as the filesystem goes
+	looked   bool  // reach is known
 
 	space space // of the filesystem; it has a mutex of its own
 }
@@ -109,16 +111,18 @@ func (a *account) setLast(size int64) {
 // all is for how many segments the append asks, those that are ready included.
 func (a *account) take(n, all int, segment int64) (*FullError, <-chan struct{}) {
 	add := int64(n) * segment
-	low, free, keep := a.b.space.low(add) // may look at the disk: not under mu
+	at := a.b.space.see(add) // may look at the disk: not under mu
+	low := a.b.space.low(at, add)
 	a.b.mu.Lock()
 	defer a.b.mu.Unlock()
+	a.b.reaches(at)
 	floor := a.last + segment
 	if add == 0 || !low && a.b.used+add <= a.b.max || a.used+add <= floor {
 		a.book(add)
 		return nil, nil
 	}
 	return &FullError{
-		Need: add, Used: a.b.used, Cap: a.b.max, LowSpace: low, Free: free, Keep: keep,
+		Need: add, Used: a.b.used, Cap: a.b.max, LowSpace: low, Free: at.free, Keep: at.keep,
 		Never: a.last+int64(all)*segment > max(a.b.max-a.others(), floor),
 	}, a.b.room.wait()
 }
@@ -135,11 +139,13 @@ func (a *account) others() int64 {
 // takeAhead counts a segment that is not needed yet. It is modest: it stays below
 // the cap, and leaves to others what they wait for.
 func (a *account) takeAhead(segment int64) bool {
-	if low, _, _ := a.b.space.low(segment); low {
-		return false
-	}
+	at := a.b.space.see(segment)
 	a.b.mu.Lock()
 	defer a.b.mu.Unlock()
+	a.b.reaches(at)
+	if a.b.space.low(at, segment) {
+		return false
+	}
 	if a.b.room.awaited() || a.b.used+segment > a.b.max {
 		return false
 	}

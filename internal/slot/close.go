@@ -81,7 +81,7 @@ func (s *Slot) dropSpares() error {
 		if err := s.discard(s.tail.ready[0]); err != nil {
 			return err
 		}
-		s.tail.ready = s.tail.ready[1:]
+		s.setReady(s.tail.ready[1:])
 	}
 	return nil
 }

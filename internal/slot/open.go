@@ -217,7 +217,6 @@ func (s *Slot) begin(r *recovery) error {
 			return err
 		}
 	}
-	s.foundBytes = s.pendingBytes
 	s.account.setLast(s.last().size)
 	s.prepareAhead(0)
 	if s.segs[0].last() <= s.watermark && len(s.segs) > 1 || len(s.ripe) > 0 {

@@ -62,6 +62,8 @@ func (t *Tx) show() (first, last FSN) {
 			s.segs = append(s.segs, p.seg)
 		}
 	}
+	s.appendedBytes -= t.movedBytes
+	s.movedIn += t.movedRows
 	s.published = s.last().last()
 	s.ripen(before) // if it is sealed now
 	s.account.setLast(s.last().size)

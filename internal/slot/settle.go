@@ -29,8 +29,26 @@ type settler struct {
 
 // Done is a frame of which no row is pending any more.
 type Done struct {
-	FSN    FSN
+	FSN FSN
+	// Bytes are those of its message, for Stats.AckedBytes; who acks nothing may leave
+	// them out.
+	Bytes  int
 	Shares []Share
+}
+
+// acked is what of the bytes of a frame on disk was acked, by its rows.
+func (d *Done) acked() int64 {
+	rows, acked := 0, 0
+	for _, h := range d.Shares {
+		rows += h.Rows
+		if h.As == Acked {
+			acked += h.Rows
+		}
+	}
+	if d.Bytes == 0 || rows == 0 {
+		return 0
+	}
+	return int64(float64(recordHead+d.Bytes) * float64(acked) / float64(rows))
 }
 
 // checkShares refuses what no ledger can book.

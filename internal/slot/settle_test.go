@@ -92,7 +92,9 @@ func TestReopenFindsWhatWasPending(t *testing.T) {
 			o.Durability = d
 			s := open(t, o)
 			fill(t, s, 0, 18, 1000)
-			settle(t, s, 0, 5)
+			for fsn := range slot.FSN(6) {
+				do(t, s.SettleAll([]slot.Done{{FSN: fsn, Bytes: 1000, Shares: []slot.Share{{As: slot.Acked, Rows: 1}}}}))
+			}
 			before := s.Stats()
 			do(t, s.Close())
 			if !s.LockReleased() {
@@ -104,10 +106,10 @@ func TestReopenFindsWhatWasPending(t *testing.T) {
 			if after.Recovered.TrustedSegments != 3 || after.Recovered.LedgerMoved != 0 || after.Recovered.WatermarkReset {
 				t.Errorf("%+v", after.Recovered)
 			}
-			if before.AppendedBytes != before.SettledBytes+before.PendingBytes || after.AppendedBytes+after.SettledBytes != 0 {
+			if before.AppendedBytes != before.AckedBytes+before.PendingBytes || after.AppendedBytes+after.AckedBytes != 0 {
 				t.Errorf("bytes before %+v\nafter %+v", before, after)
 			}
-			before.AppendedBytes, before.SettledBytes = 0, 0         // since it was opened
+			before.AppendedBytes, before.AckedBytes = 0, 0           // since it was opened
 			before.OldestPendingTime, after.OldestPendingTime = 0, 0 // of rows, where it is not known when they came
 			after.OldestPublished = before.OldestPublished           // likewise
 			before.Recovered, after.Recovered = slot.Recovered{}, slot.Recovered{}
@@ -115,6 +117,28 @@ func TestReopenFindsWhatWasPending(t *testing.T) {
 				t.Errorf("before %+v\nafter %+v", before, after)
 			}
 		})
+	}
+}
+
+// Who shows what comes and what leaves must not take for sent what was lost.
+func TestOnlyTheAckedPartOfAFrameCountsAsAckedBytes(t *testing.T) {
+	s := open(t, options(newMem()))
+	for range 4 {
+		mustStore(t, s, frame(0, 4, 1000))
+	}
+	one := func(as slot.Settlement, rows int) slot.Share { return slot.Share{As: as, Rows: rows} }
+	for fsn, shares := range [][]slot.Share{
+		{one(slot.Acked, 4)},
+		{one(slot.Acked, 1), one(slot.DeadLettered, 3)},
+		{one(slot.Evicted, 4)},
+		{one(slot.Acked, 0)},
+	} {
+		for range 2 { // twice is once
+			do(t, s.SettleAll([]slot.Done{{FSN: slot.FSN(fsn), Bytes: 1000, Shares: shares}}))
+		}
+	}
+	if st := s.Stats(); st.AckedBytes != 1008+1008/4 || st.AppendedBytes != 4*1008 || st.PendingBytes != 0 {
+		t.Errorf("%+v", st)
 	}
 }
 

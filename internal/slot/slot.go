@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/qwp"
@@ -119,8 +120,9 @@ type Slot struct {
 	syncers   sync.WaitGroup // at most one: the goroutine of Periodic
 
 	// token has one place: who put something in may append. It guards tail.
-	token chan struct{}
-	tail  tail
+	token  chan struct{}
+	tail   tail
+	spares atomic.Int64 // how many are in tail.ready
 
 	// settling guards settler: the side files, and which segments go.
 	settling  sync.Mutex
@@ -133,15 +135,14 @@ type Slot struct {
 	segs      []*segment // by base; all but the last are sealed; never empty
 	published FSN
 	book
-	floor        position // of the frame behind the watermark; no segment when unknown
-	pendingBytes int64
-	// appendedBytes were published since the slot was opened, foundBytes were
-	// pending then.
-	appendedBytes, foundBytes int64
-	arrivals                  arrivals
-	recent                    recent
-	incidents                 int64
-	numbered                  [maxNumbered]uint32 // for .qsf-state
+	floor         position // of the frame behind the watermark; no segment when unknown
+	pendingBytes  int64
+	appendedBytes int64 // published since the slot was opened, but for those moved here
+	movedIn       int64 // rows that were moved here since then
+	arrivals      arrivals
+	recent        recent
+	incidents     int64
+	numbered      [maxNumbered]uint32 // for .qsf-state
 
 	entries    []int      // of the summary table, free
 	ripe       []*segment // to be made hollow

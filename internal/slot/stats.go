@@ -32,13 +32,19 @@ type Stats struct {
 	// PendingBytes are the bytes on disk of the frames above the watermark, without
 	// sealed segments of which all is settled.
 	PendingBytes int64
-	// AppendedBytes and SettledBytes are the bytes of frames that were published,
-	// and settled, since the slot was opened.
-	AppendedBytes, SettledBytes int64
-	Published, Watermark        FSN   // -1 before the first
-	Segments                    int   // files with frames, and the one appended to
-	SegmentBytes                int64 // sizes of all segment files of this slot
-	MaxBytes                    int64 // cap of the budget, for all slots that share it
+	// AppendedBytes and AckedBytes are the bytes of frames that were published, and
+	// acked, since the slot was opened. Of a frame that was acked in part they are
+	// that part, by its rows. Frames that were moved here are not among the former:
+	// they were published before. MovedIn of the accepted rows came with them.
+	AppendedBytes, AckedBytes int64
+	MovedIn                   int64
+	Published, Watermark      FSN   // -1 before the first
+	Segments                  int   // files with frames, and the one appended to
+	SegmentBytes              int64 // sizes of all segment files of this slot
+	MaxBytes                  int64 // cap of the budget, for all slots that share it
+	// ReservedBytes of SegmentBytes are still empty: the end of the last segment, and
+	// those that are prepared to follow it.
+	ReservedBytes int64
 	// Full is set while the last Reserve found no room.
 	Full bool
 	// OldestPendingTime is when the oldest pending frame was published, in
@@ -61,8 +67,9 @@ func (s *Slot) Stats() Stats {
 	defer s.mu.Unlock()
 	st := s.stats(s.published)
 	st.PendingBytes, st.Segments, st.SegmentBytes = s.pendingBytes, len(s.segs), s.account.bytes()
-	st.AppendedBytes, st.SettledBytes = s.appendedBytes, s.foundBytes+s.appendedBytes-s.pendingBytes
-	st.MaxBytes, st.Full, st.Recovered = s.o.Budget.max, s.full, s.recovered
+	st.AppendedBytes, st.MovedIn, st.MaxBytes = s.appendedBytes, s.movedIn, s.o.Budget.max
+	st.ReservedBytes = s.last().size - s.last().end + s.spares.Load()*s.o.SegmentBytes
+	st.Full, st.Recovered = s.full, s.recovered
 	st.Incidents = s.incidents
 	if g := s.find(s.watermark + 1); g != nil {
 		st.OldestPendingTime, st.HasOldest = storedAbout(g.created, g.min, g.ok), true

@@ -93,7 +93,7 @@ func (s *Slot) prepareOne() error {
 	if err != nil {
 		return fmt.Errorf("prepare a segment in %s: %w", s.o.Dir, err)
 	}
-	s.tail.ready = append(s.tail.ready, sp)
+	s.setReady(append(s.tail.ready, sp))
 	return nil
 }
 
@@ -104,8 +104,14 @@ func (s *Slot) keepSpares(n int) error {
 		_ = sp.file.Close()
 		errs = append(errs, s.removeOrNote(sp.seg))
 	}
-	s.tail.ready = s.tail.ready[:min(n, len(s.tail.ready))]
+	s.setReady(s.tail.ready[:min(n, len(s.tail.ready))])
 	return errors.Join(errs...)
+}
+
+// setReady changes which empty segments are prepared. The caller holds the token.
+func (s *Slot) setReady(list []spare) {
+	s.tail.ready = list
+	s.spares.Store(int64(len(list)))
 }
 
 // discard unlinks a segment that is not part of the chain.

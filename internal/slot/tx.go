@@ -18,6 +18,7 @@ type Frame struct {
 	Rows             int
 	MinTime, MaxTime int64 // of the designated timestamps, microseconds since 1970
 	HasTime          bool
+	Moved            bool // from another slot, where it counts as stored: see Stats.MovedIn
 }
 
 // Tx is an append that nobody sees yet. It ends with Publish or Rollback, and
@@ -30,6 +31,8 @@ type Tx struct {
 	err   error   // of the step that failed
 	dirty bool    // something was appended since the last sync
 	ended bool
+	// movedRows and movedBytes are those of frames that were moved here.
+	movedRows, movedBytes int64
 	// removed says that Rollback has unlinked segments.
 	removed bool
 }
@@ -248,6 +251,10 @@ func (t *Tx) append(frames []Frame) error {
 			}
 		}
 		buf = t.put(t.current(), buf, f)
+		if f.Moved {
+			t.movedRows += int64(f.Rows)
+			t.movedBytes += int64(recordHead + len(f.Bytes))
+		}
 	}
 	if err := t.write(buf); err != nil {
 		return err
@@ -320,7 +327,7 @@ func (t *Tx) rotate() error {
 		}
 	}
 	sp := s.tail.ready[0]
-	s.tail.ready = s.tail.ready[1:]
+	s.setReady(s.tail.ready[1:])
 	sp.seg.base = base
 	t.parts = append(t.parts, &part{seg: sp.seg, file: sp.file, extent: sp.seg.extent, fresh: true})
 	return nil

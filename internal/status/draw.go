@@ -78,11 +78,11 @@ func drawStore(s *api.Store, now time.Time) storeDrawing {
 	w.Pill = pills[w.State]
 	for _, c := range cards {
 		w.Cards = append(w.Cards, card{Label: c[0], Name: c[1], Value: s.Figures[c[1]], Shown: inUnit(c[1], s.Figures[c[1]])})
-		if last := &w.Cards[len(w.Cards)-1]; strings.HasPrefix(c[1], "time_to_") && last.Value == 0 {
+		switch last := &w.Cards[len(w.Cards)-1]; {
+		case c[1] == "time_to_full_ns" && s.Full:
+			last.Shown = "full"
+		case strings.HasPrefix(c[1], "time_to_") && last.Value == 0:
 			last.Shown = "not in sight"
-			if c[1] == "time_to_full_ns" && s.Full {
-				last.Shown = "full"
-			}
 		}
 	}
 	w.Cards = append(w.Cards, card{Label: "durability in force", Shown: s.Durability})

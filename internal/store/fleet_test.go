@@ -85,6 +85,8 @@ func cellText(c *qwp.Cell) string {
 		return c.Name + "=" + time.UnixMicro(c.Int()).UTC().Format(time.TimeOnly)
 	case qwp.TypeLong:
 		return c.Name + "=" + text(c.Int())
+	case qwp.TypeDouble:
+		return c.Name + "=" + strconv.FormatFloat(c.Float(), 'f', 1, 64)
 	}
 	return c.Name + "=" + string(c.Text)
 }
@@ -329,6 +331,26 @@ func TestStatusIsToldAtItsIntervalAndOnlyIfItIsOn(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestABoxThatOnlyDropsRowsTellsThatNothingGoesOut(t *testing.T) {
+	inTime(t, func(t *testing.T, d *disk) {
+		s := d.telling(time.Minute)
+		s.Pool.MaxSenders, s.Pool.MaxSegmentBytes, s.Pool.MaxTotalBytes, s.Pool.Full = 1, 64<<10, 128<<10, sfpool.FullDropOldest
+		st := opened(t, s)
+		for range 60 {
+			do(t, put(t, st, 2500)) // three fill a segment, but for some small rows
+			time.Sleep(5 * time.Second)
+		}
+		time.Sleep(time.Second) // for the row of the last minute, which nothing drops
+		if st.Stats().Evicted == 0 {
+			t.Fatal("nothing was dropped")
+		}
+		rows := told(t, d, st, fleet.StatusTable)
+		if last := rows[len(rows)-1]; !strings.Contains(last, " out_bytes_s=0.0 ") || strings.Contains(last, " in_bytes_s=0.0 ") {
+			t.Errorf("%q", last)
+		}
+	})
 }
 
 func TestStatusInRAMIsThatOfTheRAM(t *testing.T) {

@@ -17,8 +17,8 @@ type Stats struct {
 	RAM bool
 	// RAMStats are those of the pools in RAM since the start, one after the other:
 	// counters are sums, the rest is that of the present one. Rows that were moved
-	// to disk are not counted as accepted here; while they are being moved they
-	// may be in both for a moment. Rows that were lost are Gone.
+	// to disk are not counted here, from the moment they are there; the bytes that
+	// they were stored with are counted here only. Rows that were lost are Gone.
 	RAMStats sfpool.Stats
 	// Moved are the rows that went from RAM to disk, LostRAM those that were lost
 	// because they were in RAM when the store was closed.
@@ -40,11 +40,6 @@ func (s *shared) stats() Stats {
 	defer s.mu.Unlock()
 	c := &s.counts
 	st := Stats{Stats: c.disk, RAM: s.disk == nil && s.ram != nil, LostRAM: c.lost}
-	if p := cmp.Or(s.disk, c.failing); p != nil {
-		st.Stats = p.Stats()
-		addTraffic(&st.Stats, &c.disk)
-		addCounts(&st.Stats, &c.disk)
-	}
 	past := c.ram
 	for _, p := range []*sfpool.Pool{c.leaving, s.ram} {
 		if p != nil {
@@ -55,12 +50,27 @@ func (s *shared) stats() Stats {
 	}
 	addLedger(&st.RAMStats, &past)
 	addTraffic(&st.RAMStats, &past)
-	st.Moved = st.RAMStats.Moved // of the evicted ones, as which MoveTo settles them
-	st.RAMStats.Accepted -= st.Moved
-	st.RAMStats.Evicted -= st.Moved
-	st.RAMStats.Gone -= st.Moved
-	st.RAMStats.Moved = 0
+	if p := cmp.Or(s.disk, c.failing); p != nil { // after the RAM: what has left there is here
+		st.Stats = p.Stats()
+		addTraffic(&st.Stats, &c.disk)
+		addCounts(&st.Stats, &c.disk)
+	}
+	st.countMoved()
 	return st
+}
+
+// countMoved lets rows that were moved to disk count there only. MoveTo settles them in
+// RAM as evicted, later than they are on disk; ones for which a full disk had no room
+// were dropped there, and only the RAM knows how many came.
+func (st *Stats) countMoved() {
+	ram := &st.RAMStats
+	settled := ram.Moved
+	st.Moved = max(settled, st.MovedIn)
+	ram.Accepted -= st.Moved
+	ram.Pending -= st.Moved - settled
+	ram.Evicted -= settled
+	ram.Gone -= settled
+	ram.Moved = 0
 }
 
 // addLedger adds what became of rows. Slots on disk keep that themselves, those in
@@ -99,6 +109,7 @@ func addTraffic(sum, more *sfpool.Stats) {
 // ledgers of its slots go on by themselves.
 func addCounts(sum, more *sfpool.Stats) {
 	sum.Rejected += more.Rejected
+	sum.MovedIn += more.MovedIn
 	sum.OrphansEvicted += more.OrphansEvicted
 	sum.LedgerViolations += more.LedgerViolations
 	sum.QuarantineRemoved += more.QuarantineRemoved

@@ -26,7 +26,7 @@ type Metered struct {
 
 // Wear is how much was written.
 type Wear struct {
-	Bytes int64 // of all writes; blocks that are only reserved are not written
+	Bytes int64 // of all writes, zeros included; blocks that are only reserved are not written
 	Syncs int64 // of files and of directories
 }
 
@@ -37,8 +37,8 @@ func Meter(inner FS) *Metered {
 	return &Metered{FS: inner, began: time.Now()}
 }
 
-// Wear returns what was written since Meter, and in the last 24 hours of that, to
-// the hour.
+// Wear returns what was written since Meter, and in the last 24 to 25 hours of that: it
+// is counted by the hour.
 func (m *Metered) Wear() (all, day Wear) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -94,6 +94,14 @@ func (f *meteredFile) WriteAt(b []byte, at int64) (int, error) {
 	n, err := f.File.WriteAt(b, at)
 	f.m.note(Wear{Bytes: int64(n)})
 	return n, err
+}
+
+// Allocate counts the zeros that a filesystem gets which cannot reserve blocks.
+func (f *meteredFile) Allocate(size int64) error {
+	if inner, ok := f.File.(*osFile); ok {
+		return inner.allocate(size, f)
+	}
+	return f.File.Allocate(size)
 }
 
 func (f *meteredFile) Sync() error {

@@ -3,6 +3,7 @@
 package vfs
 
 import (
+	"io"
 	"io/fs"
 	"os"
 )
@@ -98,7 +99,10 @@ func (f *osFile) Lock() error { return flock(f.File) }
 
 func (f *osFile) Unlock() error { return funlock(f.File) }
 
-func (f *osFile) Allocate(size int64) error {
+func (f *osFile) Allocate(size int64) error { return f.allocate(size, f) }
+
+// allocate is Allocate that writes zeros, where it has to, through to: that counts them.
+func (f *osFile) allocate(size int64, to io.WriterAt) error {
 	now, err := f.Size()
 	if err != nil {
 		return err
@@ -110,5 +114,5 @@ func (f *osFile) Allocate(size int64) error {
 		return err
 	}
 	// A hole would turn a full disk into an error in the middle of a frame.
-	return WriteZeros(f, now, size)
+	return WriteZeros(to, now, size)
 }

@@ -21,7 +21,7 @@ func blocks(t testing.TB, name string) int64 {
 	return info.Sys().(*syscall.Stat_t).Blocks * 512
 }
 
-func TestAllocateReservesRealBlocks(t *testing.T) {
+func TestAllocateReservesRealBlocksAndZerosForThemCountAsWritten(t *testing.T) {
 	for name, refusal := range map[string]error{
 		"fallocate": nil, "EOPNOTSUPP": unix.EOPNOTSUPP, "ENOSYS": unix.ENOSYS, "EINVAL": unix.EINVAL,
 	} {
@@ -36,7 +36,8 @@ func TestAllocateReservesRealBlocks(t *testing.T) {
 				}}
 			}
 			path := filepath.Join(t.TempDir(), "f")
-			f, err := fsys.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+			meter := Meter(fsys)
+			f, err := meter.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -53,6 +54,13 @@ func TestAllocateReservesRealBlocks(t *testing.T) {
 			}
 			if got := blocks(t, path); got < size {
 				t.Fatalf("%d bytes have blocks behind them, want %d: a sparse file", got, size)
+			}
+			zeros := int64(0)
+			if refusal != nil {
+				zeros = size
+			}
+			if all, _ := meter.Wear(); all.Bytes != zeros {
+				t.Errorf("%d bytes count as written, want %d", all.Bytes, zeros)
 			}
 		})
 	}
