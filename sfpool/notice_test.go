@@ -12,194 +12,215 @@ import (
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/notice"
+	"github.com/questdb-sf/questdb_sf/internal/sender"
 )
 
-func TestAPoolSaysInItsDirectoryWhyRowsWaitAndNothingInHealth(t *testing.T) {
+// talk is a pool with one sender borrowed, of which is read what it says.
+type talk struct {
+	*testing.T
+	srv *server
+	cfg Config
+	p   *Pool
+	s   *Sender
+}
+
+// talking runs a test in a bubble.
+func talking(t *testing.T, srv *server, set func(*Config), test func(k *talk)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBed(t)
 		cfg := tight(b, FullDropOldest)
-		cfg.MaxSenders, cfg.MaxTotalBytes = 2, 64<<20
-		srv := &server{}
+		cfg.MaxTotalBytes = 64 << 20
+		if set != nil {
+			set(&cfg)
+		}
 		p := srv.open(t, cfg)
-		said := func() *notice.Notice { return notice.Read(cfg.FS, notice.Path(cfg.Dir, "default")) }
-		s := b.take(p, 1)[0]
+		k := &talk{t, srv, cfg, p, b.take(p, 1)[0]}
+		defer k.end()
+		test(k)
+	})
+}
+
+func (k *talk) said() *notice.Notice { return notice.Read(k.cfg.FS, notice.Path(k.cfg.Dir, "default")) }
+
+// end gives the sender back and closes the pool.
+func (k *talk) end() {
+	k.Helper()
+	if k.s != nil {
+		k.s.Return()
+		k.s = nil
+	}
+	if err := k.p.Close(context.Background()); err != nil {
+		k.Error(err)
+	}
+}
+
+// flush stores a row.
+func (k *talk) flush(id int64) {
+	k.Helper()
+	flushRows(k, k.p, id, 1, k.s)
+}
+
+// leaves takes the server away.
+func (k *talk) leaves() {
+	k.srv.is(true)
+	for _, m := range k.p.membersIn(live) {
+		m.d.recycle()
+	}
+}
+
+func TestAPoolSaysInItsDirectoryWhyRowsWaitAndNothingInHealth(t *testing.T) {
+	talking(t, &server{}, nil, func(k *talk) {
 		for id := range int64(20) {
-			flushRows(t, p, id, 1, s)
+			k.flush(id)
 			time.Sleep(10 * time.Second)
-			if n := said(); n != nil {
-				t.Fatalf("in health: %+v", n)
+			if n := k.said(); n != nil {
+				k.Fatalf("in health: %+v", n)
 			}
 		}
-		if st := p.Stats(); st.TimeToFull != 0 || st.Lasts == 0 {
-			t.Errorf("in health the store is full in %s, and lasts %s", st.TimeToFull, st.Lasts)
+		if st := k.p.Stats(); st.TimeToFull != 0 || st.Lasts == 0 {
+			k.Errorf("in health the store is full in %s, and lasts %s", st.TimeToFull, st.Lasts)
 		}
-		srv.is(true)
-		recycleAll(p)
+		k.leaves()
 		began := time.Now()
-		flushRows(t, p, 20, 1, s)
+		k.flush(20)
 		time.Sleep(15 * time.Second)
-		n := said()
+		n := k.said()
 		if n == nil || len(n.Slots) != 1 {
-			t.Fatalf("%+v", n)
+			k.Fatalf("%+v", n)
 		}
 		one := n.Of("default-0")
 		if n.PID != os.Getpid() || n.ToFull <= 0 || one.First != 20 || !one.Stored.Equal(began) || !one.Since.Equal(began) {
-			t.Errorf("%+v, began %s", n, began)
+			k.Errorf("%+v, began %s", n, began)
 		}
 		if why := one.Why(); !strings.Contains(why, "waiting for the server since "+began.UTC().Format(time.RFC3339)) || !strings.Contains(why, errTest.Error()) {
-			t.Errorf("%q", why)
+			k.Errorf("%q", why)
 		}
 		time.Sleep(30 * time.Second)
-		if again := said(); !again.At.Equal(n.At) {
-			t.Errorf("the same was written again after %s", again.At.Sub(n.At))
+		if again := k.said(); !again.At.Equal(n.At) {
+			k.Errorf("the same was written again after %s", again.At.Sub(n.At))
 		}
 		time.Sleep(time.Minute)
-		if again := said(); !again.At.After(n.At) {
-			t.Errorf("what was written at %s is never written anew", n.At)
+		if again := k.said(); !again.At.After(n.At) {
+			k.Errorf("what was written at %s is never written anew", n.At)
 		}
-		srv.is(false)
-		time.Sleep(2 * cfg.MaxBackoff)
-		time.Sleep(2 * p.cfg.HousekeeperInterval)
-		if n := said(); n != nil {
-			t.Errorf("it is over, and still said: %+v", n)
+		k.srv.is(false)
+		time.Sleep(2 * k.cfg.MaxBackoff)
+		time.Sleep(4 * k.p.cfg.HousekeeperInterval)
+		if n := k.said(); n != nil {
+			k.Errorf("it is over, and still said: %+v", n)
 		}
-		s.Return()
 	})
 }
 
 // A pool whose connections live for ever has no other reason to keep house.
 func TestTheHousekeeperSpeaksOfEveryOutageWhateverElseItHasToDo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t)
-		cfg := tight(b, FullDropOldest)
-		cfg.MaxLifetime, cfg.DrainOrphans, cfg.MaxTotalBytes = -1, false, 64<<20
-		srv := &server{}
-		p := srv.open(t, cfg)
-		path := notice.Path(cfg.Dir, "default")
-		s := b.take(p, 1)[0]
+	set := func(c *Config) { c.MaxLifetime, c.DrainOrphans = -1, false }
+	talking(t, &server{}, set, func(k *talk) {
 		for id := range int64(2) {
-			srv.is(false)
-			flushRows(t, p, 3*id, 1, s)
+			k.srv.is(false)
+			k.flush(3 * id)
 			time.Sleep(time.Hour)
-			srv.is(true)
-			recycleAll(p)
-			flushRows(t, p, 3*id+1, 1, s)
+			k.leaves()
+			k.flush(3*id + 1)
 			time.Sleep(time.Minute)
-			if n := notice.Read(cfg.FS, path); n.Longest() == nil || n.Longest().First != 2*id+1 {
-				t.Errorf("outage %d: %+v", id, n)
+			if n := k.said(); n.Longest() == nil || n.Longest().First != 2*id+1 {
+				k.Errorf("outage %d: %+v", id, n)
 			}
 		}
 		time.Sleep(time.Hour) // all other work is done by then
-		for time.Since(notice.Read(cfg.FS, path).At) > 2*time.Second {
+		for time.Since(k.said().At) > 2*time.Second {
 			time.Sleep(time.Second)
 		}
-		srv.is(false) // right behind a notice, which is left for some seconds
+		k.srv.is(false) // right behind a notice, which is left for some seconds
 		time.Sleep(time.Minute)
-		if n := notice.Read(cfg.FS, path); n != nil {
-			t.Errorf("it is over, and still said: %+v", n)
+		if n := k.said(); n != nil {
+			k.Errorf("it is over, and still said: %+v", n)
 		}
-		s.Return()
 	})
 }
 
 func TestANewReasonIsSaidSoonAndTheSameWithOtherFiguresOnceAMinute(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t)
-		cfg := tight(b, FullDropOldest)
-		cfg.MaxTotalBytes = 64 << 20
-		srv := &server{down: true}
-		p := srv.open(t, cfg)
-		s := b.take(p, 1)[0]
-		flushRows(t, p, 0, 1, s)
-		said := func() *notice.Notice { return notice.Read(cfg.FS, notice.Path(cfg.Dir, "default")) }
+	talking(t, &server{down: true}, nil, func(k *talk) {
+		k.flush(0)
 		time.Sleep(20 * time.Second)
-		first := said()
-		port := 0
-		srv.mu.Lock()
-		srv.why = func() error { port++; return fmt.Errorf("read from port %d: reset", port) }
-		srv.mu.Unlock()
+		first, port := k.said(), 0
+		k.srv.mu.Lock()
+		k.srv.why = func() error { port++; return fmt.Errorf("read from port %d: reset", port) }
+		k.srv.mu.Unlock()
 		time.Sleep(20 * time.Second)
-		second := said()
+		second := k.said()
 		if first.Longest() == nil || second.Longest() == nil || !strings.Contains(second.Longest().Error, "reset") {
-			t.Fatalf("first %+v, then %+v", first, second)
+			k.Fatalf("first %+v, then %+v", first, second)
 		}
 		time.Sleep(30 * time.Second)
-		if third := said(); !third.At.Equal(second.At) {
-			t.Errorf("written again after %s for another port", third.At.Sub(second.At))
+		if third := k.said(); !third.At.Equal(second.At) {
+			k.Errorf("written again after %s for another port", third.At.Sub(second.At))
 		}
-		s.Return()
 	})
 }
 
 func TestAPoolThatDropsRowsSaysSo(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t)
-		cfg := tight(b, FullDropOldest)
-		srv := &server{down: true}
-		p := srv.open(t, cfg)
-		s := b.take(p, 1)[0]
+	set := func(c *Config) { c.MaxTotalBytes = 4 * c.MaxSegmentBytes }
+	talking(t, &server{down: true}, set, func(k *talk) {
 		for id := range int64(100) {
-			flushRows(t, p, id, 1, s)
+			k.flush(id)
 			time.Sleep(time.Second)
 		}
-		n := notice.Read(cfg.FS, notice.Path(cfg.Dir, "default"))
-		if n == nil || n.Dropped == 0 || n.StoreMaxBytes != cfg.MaxTotalBytes || !strings.Contains(n.Lost(), "rows are dropped") {
-			t.Errorf("%+v", n)
+		n := k.said()
+		if n == nil || n.Dropped == 0 || n.StoreMaxBytes != k.cfg.MaxTotalBytes || !strings.Contains(n.Lost(), "rows are dropped") {
+			k.Errorf("%+v", n)
 		}
 		time.Sleep(5 * time.Minute) // nothing comes any more, nothing is dropped
-		if n := notice.Read(cfg.FS, notice.Path(cfg.Dir, "default")); n == nil || n.Lost() != "" {
-			t.Errorf("%+v", n)
+		if n := k.said(); n == nil || n.Lost() != "" {
+			k.Errorf("%+v", n)
 		}
-		s.Return()
 	})
 }
 
 func TestAPoolThatIsClosedTakesItsNoticeAway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t)
-		cfg := tight(b, FullDropOldest)
-		srv := &server{down: true}
-		p := srv.open(t, cfg)
-		s := b.take(p, 1)[0]
-		flushRows(t, p, 0, 1, s)
+	talking(t, &server{down: true}, nil, func(k *talk) {
+		k.flush(0)
 		time.Sleep(time.Minute)
-		path := notice.Path(cfg.Dir, "default")
-		if notice.Read(cfg.FS, path) == nil {
-			t.Error("nothing was said")
+		if k.said() == nil {
+			k.Error("nothing was said")
 		}
-		s.Return()
-		if err := p.Close(context.Background()); err != nil {
-			t.Fatal(err)
-		}
-		if n := notice.Read(cfg.FS, path); n != nil {
-			t.Errorf("%+v", n)
+		k.end()
+		if n := k.said(); n != nil {
+			k.Errorf("%+v", n)
 		}
 	})
 }
 
 func TestANoticeOfAnEarlierRunIsTakenAway(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBed(t)
-		cfg := tight(b, FullDropOldest)
-		srv := &server{}
-		if err := srv.open(t, cfg).Close(context.Background()); err != nil {
-			t.Fatal(err)
+	talking(t, &server{}, nil, func(k *talk) {
+		k.end()
+		if err := notice.Write(k.cfg.FS, notice.Path(k.cfg.Dir, "default"), &notice.Notice{Full: true}); err != nil {
+			k.Fatal(err)
 		}
-		path := notice.Path(cfg.Dir, "default")
-		if err := notice.Write(cfg.FS, path, &notice.Notice{Full: true}); err != nil {
-			t.Fatal(err)
-		}
-		srv.open(t, cfg)
+		k.srv.open(k, k.cfg)
 		synctest.Wait()
-		if n := notice.Read(cfg.FS, path); n != nil {
-			t.Errorf("%+v", n)
+		if n := k.said(); n != nil {
+			k.Errorf("%+v", n)
 		}
 	})
 }
 
-// recycleAll ends the connections of all senders.
-func recycleAll(p *Pool) {
-	for _, m := range p.membersIn(live) {
-		m.d.recycle()
-	}
+func TestOrphansThatAreDrainedAndWaitAreToldOf(t *testing.T) {
+	talking(t, &server{}, nil, func(k *talk) {
+		since := time.Now().Add(-time.Minute)
+		stuck := sender.State{Since: since, LastError: errTest}
+		k.p.mu.Lock()
+		k.p.orphans.known["old-1"] = &orphan{state: draining, pending: 5, conn: stuck}
+		k.p.orphans.known["old-0"] = &orphan{state: draining, pending: 5, conn: sender.State{Held: 3, HeldFor: "a table"}}
+		k.p.orphans.known["old-2"] = &orphan{state: draining, pending: 5, conn: sender.State{Connected: true}} // goes well
+		k.p.orphans.known["old-3"] = &orphan{state: waiting, pending: 5, conn: stuck}
+		k.p.unlock()
+		n, _ := k.p.notice()
+		if n == nil || len(n.Slots) != 2 || n.Slots[0].Held != 3 || n.Slots[1].Error != errTest.Error() || !n.Slots[1].Since.Equal(since) {
+			k.Errorf("%+v", n)
+		}
+		k.p.mu.Lock()
+		clear(k.p.orphans.known)
+		k.p.unlock()
+	})
 }
