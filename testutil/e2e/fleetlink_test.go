@@ -72,7 +72,7 @@ func (b *farBox) rowsOfStatus(side string, at time.Time) string {
 func TestABoxWithABacklogIsFoundWhetherItsRowsComeAtOnceOrLate(t *testing.T) {
 	t.Parallel()
 	ctx := realParts(t)
-	srv := sharedQuestDB(ctx, t)
+	srv := startQuestDB(ctx, t, questdb.Options{})
 	live, oldest := startFar(ctx, t, srv, "live_first"), startFar(ctx, t, srv, "oldest_first")
 	time.Sleep(3 * time.Second) // they tell of an outage
 	back := time.Now()
