@@ -100,7 +100,7 @@ func (s *Slot) putLastAway() error {
 		return s.remove(g)
 	}
 	if s.o.Retain.keeps() && s.tail.file.Truncate(g.end) == nil {
-		g.size = g.end
+		s.endsAt(g)
 	}
 	return s.putAway(g)
 }

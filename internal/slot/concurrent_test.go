@@ -5,9 +5,11 @@ package slot_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/vfs/vfstest"
@@ -52,6 +54,46 @@ func TestAppendersReaderAndStatsMayRunTogether(t *testing.T) {
 			t.Errorf("%+v", st)
 		}
 		do(t, s.Close())
+	}
+}
+
+func TestWhoLooksMayDoSoWhileAWriteIsUndone(t *testing.T) {
+	var syncs int
+	o := options(vfstest.Wrap(newMem(), func(op vfstest.Op) error {
+		if op.Kind == vfstest.OpSync && strings.HasSuffix(op.Path, ".sfa") {
+			if syncs++; syncs%3 == 0 {
+				return syscall.EIO
+			}
+		}
+		return nil
+	}))
+	o.MaxBytes = 1 << 20
+	s := open(t, o)
+	var looks sync.WaitGroup
+	done := make(chan struct{})
+	looks.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				balanced(t, s.Stats())
+				_ = s.Segments()
+				time.Sleep(50 * time.Microsecond)
+			}
+		}
+	})
+	failed := 0
+	for id := range uint64(60) {
+		if store(s, frame(id, 1, 100)) != nil {
+			failed++
+		}
+	}
+	do(t, s.Close())
+	close(done)
+	looks.Wait()
+	if failed == 0 {
+		t.Error("no write was undone")
 	}
 }
 

@@ -119,12 +119,19 @@ func (s *Slot) cut(f vfs.File, g *segment) error {
 	if err := f.Truncate(g.end); err != nil {
 		return err
 	}
-	g.size = g.end
-	s.letGo(g, g.size)
+	s.endsAt(g)
+	s.letGo(g, g.end)
 	if !s.syncs() {
 		return nil
 	}
 	return f.Sync()
+}
+
+// endsAt notes that the file of a segment has nothing behind its last frame.
+func (s *Slot) endsAt(g *segment) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g.size = g.end
 }
 
 // rewrite replaces the unsynced end of the last segment by a new segment. The
