@@ -4,6 +4,7 @@ package sfpool
 
 import (
 	"errors"
+	"fmt"
 
 	"github.com/questdb-sf/questdb_sf/internal/deadletter"
 	"github.com/questdb-sf/questdb_sf/internal/slot"
@@ -27,10 +28,13 @@ func (p *Pool) takeOver() {
 		return // what keeps the directory from being read is told elsewhere
 	}
 	n, err := p.takeOverFrom(id)
+	defer func() { p.feeder.untaken = fmt.Sprint(err) }()
 	switch {
 	case errors.As(err, new(*LockedError)): // it is not through yet
 	case err != nil:
-		p.cfg.Logger.Warn("refused rows of a drain could not be taken over; trying again", "sf_dir", p.cfg.Dir, "error", err)
+		if p.feeder.untaken != err.Error() {
+			p.cfg.Logger.Warn("refused rows of a drain could not be taken over; trying again", "sf_dir", p.cfg.Dir, "error", err)
+		}
 	case n > 0:
 		p.cfg.Logger.Info("refused rows of a drain were taken over", "rows", n, "file", p.letters.Path(deadletter.Refused))
 		p.feeder.relook()

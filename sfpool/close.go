@@ -47,7 +47,6 @@ func (p *Pool) close(ctx context.Context) error {
 		err = errors.Join(err, safely("close of the dead letters", p.letters.Close))
 	}
 	if p.unlockPool != nil {
-		p.removeNotice() // nobody would write it anew
 		err = errors.Join(err, safely("release of the lock of the pool", p.unlockPool))
 	}
 	return err
@@ -163,6 +162,9 @@ func (p *Pool) closeResult() error {
 
 // leave says which rows the next start will find. WARNING: the caller must hold mu.
 func (p *Pool) leave(index int) {
+	if p.places[index].last.Published < 0 {
+		return // it was not opened: see leaveUnopened
+	}
 	if pending := p.places[index].last.Pending; pending > 0 && !p.cfg.inRAM() {
 		p.sayOpened(slog.LevelInfo, "rows stay on disk until the next start", "slot", p.slotName(index), "pending_rows", pending)
 	}

@@ -25,7 +25,8 @@ type feeder struct {
 	bell chan struct{} // rings when there is something to feed; room for one
 	turn chan struct{} // whoever has put something in feeds; room for one
 
-	taking sync.Mutex // held while letters of a drain are taken over
+	taking  sync.Mutex // held while letters of a drain are taken over; guards untaken
+	untaken string     // why they could not be, as it was logged last
 
 	// mu guards what follows. Nothing is done under it but to look and note.
 	mu      sync.Mutex

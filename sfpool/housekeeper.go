@@ -26,6 +26,7 @@ func (p *Pool) keepHouse() {
 		}
 		select {
 		case <-p.closing:
+			_ = safely("removal of the notice", func() error { p.retractNotice(); return nil })
 			return
 		case <-p.wake:
 		case <-p.feeder.bell:
@@ -40,7 +41,8 @@ func (p *Pool) keepHouse() {
 	}
 }
 
-// tidy does every chore, whatever becomes of the others.
+// tidy does every chore, whatever becomes of the others, until the pool is closed: one
+// that hangs may come back when the directory is another pool's.
 func (p *Pool) tidy() {
 	for _, chore := range []struct {
 		doing string
@@ -61,6 +63,9 @@ func (p *Pool) tidy() {
 		{"look at the free space", p.lookAtSpace},
 		{"notice for those who look", p.postNotice},
 	} {
+		if isClosed(p.closing) {
+			return
+		}
 		if err := safely(chore.doing, func() error { chore.run(); return nil }); err != nil {
 			p.cfg.Logger.Error("housekeeping failed; it goes on", "error", err)
 		}

@@ -66,6 +66,14 @@ func (p *Pool) postNotice() {
 	}
 }
 
+// retractNotice takes a notice away that nobody would write anew, if there may be one and
+// the directory is still the pool's.
+func (p *Pool) retractNotice() {
+	if !p.cfg.inRAM() && (p.posted.old || !p.posted.at.IsZero()) && !isClosed(p.shut) {
+		p.removeNotice()
+	}
+}
+
 // removeNotice returns whether there is none any more.
 func (p *Pool) removeNotice() bool {
 	err := p.cfg.FS.Remove(notice.Path(p.cfg.Dir, p.cfg.SenderID))

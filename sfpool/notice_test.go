@@ -13,6 +13,7 @@ import (
 
 	"github.com/questdb-sf/questdb_sf/internal/notice"
 	"github.com/questdb-sf/questdb_sf/internal/sender"
+	"github.com/questdb-sf/questdb_sf/internal/vfs/vfstest"
 )
 
 // talk is a pool with one sender borrowed, of which is read what it says.
@@ -48,6 +49,9 @@ func (k *talk) end() {
 	if k.s != nil {
 		k.s.Return()
 		k.s = nil
+	}
+	if k.p == nil {
+		return // the test has closed it
 	}
 	if err := k.p.Close(context.Background()); err != nil {
 		k.Error(err)
@@ -223,4 +227,39 @@ func TestOrphansThatAreDrainedAndWaitAreToldOf(t *testing.T) {
 		clear(k.p.orphans.known)
 		k.p.unlock()
 	})
+}
+
+// A disk that hangs, or a bug, while the notice is taken away keeps Close from nothing.
+func TestCloseEndsWhateverBecomesOfTheNotice(t *testing.T) {
+	for name, fault := range map[string]func(release chan struct{}){
+		"hangs": func(release chan struct{}) { <-release }, "panics": func(chan struct{}) { panic("a bug") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var release chan struct{} // nil before Close
+			set := func(c *Config) {
+				c.FS = vfstest.Wrap(c.FS, func(op vfstest.Op) error {
+					if release != nil && strings.HasSuffix(op.Path, ".notice") {
+						fault(release)
+					}
+					return nil
+				})
+			}
+			talking(t, &server{down: true}, set, func(k *talk) {
+				k.flush(0)
+				time.Sleep(time.Minute)
+				k.s.Return()
+				k.s = nil
+				synctest.Wait()
+				began := time.Now()
+				release = make(chan struct{})
+				err := k.p.Close(context.Background())
+				k.p = nil
+				if took := time.Since(began); took > 2*closeTimeout || name == "hangs" && err == nil {
+					t.Errorf("Close took %s, %v", took, err)
+				}
+				close(release)
+				synctest.Wait()
+			})
+		})
+	}
 }

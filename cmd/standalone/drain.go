@@ -110,7 +110,7 @@ func (k *call) openPool(ctx context.Context, cfg sfpool.Config) (p *sfpool.Pool,
 	fmt.Fprintf(k.stderr, "an agent has the store open (process %d) and sends its own slots; only what belongs to nobody is drained\n", locked.PID)
 	cfg.Beside, cfg.MaxSenders, cfg.MaxConnections, cfg.MaxTotalBytes = true, 1, 1, 0
 	if p, err = sfpool.Open(ctx, cfg); errors.As(err, &locked) {
-		err = fmt.Errorf("another drain is running (process %d)", locked.PID)
+		err = fmt.Errorf("process %d drains already, or takes over what the last drain left: try again in a moment", locked.PID)
 	}
 	return p, true, err
 }

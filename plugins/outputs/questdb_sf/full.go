@@ -32,6 +32,8 @@ type backpressure struct {
 	timer  *time.Timer // while there is no room
 	before int64       // dropped by the time it began
 	got    bool        // the last write found room
+	need   int64       // bytes of files that the last one without room would have added
+	never  bool        // it needed more than all of the store
 
 	mu    sync.Mutex // guards what stands below it, against readers; taken inside acts
 	since time.Time  // zero while there is room
@@ -51,9 +53,12 @@ func (b *backpressure) wrote(err error, stats func() store.Stats) {
 	defer b.acts.Unlock()
 	isFull := errors.Is(err, sfpool.ErrStoreFull)
 	b.got = err == nil
+	if isFull {
+		b.lacks(err)
+	}
 	switch {
 	case isFull && b.timer == nil:
-		b.begin(stats(), err)
+		b.begin(stats())
 		b.timer = time.AfterFunc(roomEvery, func() { b.look(stats) })
 	case err == nil && b.timer != nil:
 		b.endWithRoom(stats())
@@ -82,11 +87,25 @@ func (b *backpressure) endWithRoom(stats store.Stats) {
 	if !b.got {
 		used = st.StoreBytes
 	}
-	if used > st.MaxBytes/4*3 || !b.got && b.why() != slot.LimitTotal {
+	fits := b.got || !b.never && used+b.need <= st.MaxBytes && b.why() == slot.LimitTotal
+	if used > st.MaxBytes/4*3 || !fits {
 		return
 	}
 	b.end("the store has room again")
 	b.told("")
+}
+
+// lacks notes what a batch found no room for, and which limit left none. The caller holds
+// acts.
+func (b *backpressure) lacks(err error) {
+	limit := slot.LimitTotal
+	b.need, b.never = 0, false
+	if full := (*slot.FullError)(nil); errors.As(err, &full) {
+		limit, b.need, b.never = full.Limit(), full.Need, full.Never
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.limit = limit
 }
 
 // present returns the figures of the pool that takes rows now.
@@ -98,11 +117,8 @@ func present(st store.Stats) (pool sfpool.Stats, inRAM bool) {
 }
 
 // begin is for the holder of acts.
-func (b *backpressure) begin(stats store.Stats, err error) {
-	limit := slot.LimitTotal
-	if full := (*slot.FullError)(nil); errors.As(err, &full) {
-		limit = full.Limit()
-	}
+func (b *backpressure) begin(stats store.Stats) {
+	limit := b.why()
 	b.turn(time.Now(), limit)
 	b.before = b.buffer.dropped()
 	st, inRAM := present(stats)

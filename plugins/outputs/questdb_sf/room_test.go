@@ -90,3 +90,33 @@ func TestABatchThatWaitsIsNotToldOfRoomThatItDoesNotFind(t *testing.T) {
 		require.False(t, c.after(0))
 	})
 }
+
+func TestABatchThatDoesNotFitIsToldOfOnce(t *testing.T) {
+	for _, lacks := range []*slot.FullError{{Need: 50}, {Need: 500, Never: true}} {
+		synctest.Test(t, func(t *testing.T) {
+			c := newCramped(t)
+			c.holds(75, 75)
+			for range 10 {
+				c.wrote(lacks)
+				require.True(t, c.after(roomEvery+time.Second))
+			}
+			require.Len(t, c.told, 1)
+			c.wrote(nil)
+			require.False(t, c.after(0))
+			require.Len(t, c.told, 2)
+		})
+	}
+}
+
+func TestTheLimitIsThatOfTheLastBatchWithoutRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCramped(t)
+		c.wrote(&slot.FullError{Need: 10})
+		c.wrote(&slot.FullError{LowSpace: true})
+		require.Equal(t, slot.LimitSpace, c.b.why())
+		c.holds(10, 10)
+		require.True(t, c.after(time.Hour))
+		c.wrote(nil)
+		require.False(t, c.after(0))
+	})
+}
