@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/sfpool"
-	"github.com/questdb-sf/questdb_sf/testutil/client"
+	"github.com/questdb-sf/questdb_sf/testutil/qwpserver"
 )
 
 func TestQuarantinedFilesBeyondTheirCapGoTheOldestFirst(t *testing.T) {
@@ -124,11 +124,14 @@ func TestOrphansThatMayNotBeDrainedCostThoseThatMayNoRows(t *testing.T) {
 func TestAnOrphanTellsHowManyRowsHaveLeftIt(t *testing.T) {
 	y := newYard(t)
 	y.leave("other-0", 10, 3)
-	y.srv.Script(client.StopAt(4))
+	y.srv.Script(qwpserver.Stall().Always().When(qwpserver.HasRow(func(r *qwpserver.Row) bool {
+		id, _ := r.Values["id"].(int64)
+		return id >= 12 // behind four frames
+	})))
 	p := y.open()
 	y.write(p)
 	eventually(t, "some rows are gone", func() bool {
 		o := orphanOf(p, "other-0")
-		return o.Left > 0 && o.Left+o.Pending == 30
+		return o.Left == 12 && o.Pending == 18
 	})
 }
