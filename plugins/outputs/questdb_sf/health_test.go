@@ -27,7 +27,9 @@ func feed(t testing.TB, write func() error, add func(id int), metrics int) {
 }
 
 func TestAFullStoreThatLosesRowsByDefaultIsNotWell(t *testing.T) {
-	o := output(t, with(block("http://127.0.0.1:1", t.TempDir(), append(tiny[1:], anyPort)...), `sf_max_total_bytes = "1MiB"`))
+	text := block("http://127.0.0.1:1", t.TempDir(), append(tiny[1:], anyPort)...)
+	// What gives way has the time that it needs.
+	o := output(t, with(with(text, `sf_max_total_bytes = "1MiB"`), `sf_append_deadline = "1m"`))
 	log := listen(o)
 	ro := running(t, o, "memory")
 	url := statusURL(t, log)
@@ -35,9 +37,9 @@ func TestAFullStoreThatLosesRowsByDefaultIsNotWell(t *testing.T) {
 	require.Contains(t, get(t, url+"healthz"), "ok, 1000 rows pending", "an outage has just begun")
 	feed(t, ro.Write, func(id int) { ro.AddMetric(wide(id)) }, 12_000)
 	require.Positive(t, stat(t, "rows_evicted"))
-	text := get(t, url+"healthz")
-	require.Regexp(t, `the store is full: \d+ of 1048576 bytes, see sf_max_total_bytes: `, text)
-	require.Contains(t, text, " rows were dropped since ")
+	says := get(t, url+"healthz")
+	require.Regexp(t, `the store is full: \d+ of 1048576 bytes, see sf_max_total_bytes: `, says)
+	require.Contains(t, says, " rows were dropped since ")
 	require.Regexp(t, `\nquestdb_sf_healthy\{.*\} 0\n`, get(t, url+"metrics"))
 	require.False(t, status(t, url).Stores[0].Healthy)
 	page := get(t, url)
