@@ -75,7 +75,7 @@ func (p *Pool) tidy() {
 // lookAtSpace asks the disk what is free, for Stats: while rows wait others may fill it.
 // What it cannot say is told when there is no room.
 func (p *Pool) lookAtSpace() {
-	if p.Stats().PendingBytes > 0 {
+	if p.anyLive(func(v slotView) bool { return v.PendingFrames > 0 }) {
 		_, _, _ = p.Space()
 	}
 }
@@ -83,10 +83,7 @@ func (p *Pool) lookAtSpace() {
 // restless says whether there is anything to look after at the next tick.
 func (p *Pool) restless() bool {
 	lifetimes := p.cfg.MaxLifetime > 0 || p.cfg.MaxAge > 0 || p.letters != nil && p.feeder.isNew()
-	busy := !p.posted.at.IsZero() || slices.ContainsFunc(p.membersIn(live), func(m *member) bool {
-		v, err := m.look()
-		return err == nil && (v.PendingFrames > 0 || v.conn.Connected && lifetimes)
-	})
+	busy := !p.posted.at.IsZero() || p.anyLive(func(v slotView) bool { return v.PendingFrames > 0 || v.conn.Connected && lifetimes })
 	p.mu.Lock()
 	defer p.unlock()
 	held := p.count(live) + p.count(building)
@@ -94,6 +91,14 @@ func (p *Pool) restless() bool {
 		p.cfg.IdleTimeout > 0 && len(p.idle) > 0 && p.count(live) > p.cfg.MinSenders ||
 		p.backlog && !p.recovery.running || p.orphansDue() || p.setAsideDue || p.losses.untold()
 	return p.ticking
+}
+
+// anyLive says whether something is so of a slot that is open.
+func (p *Pool) anyLive(is func(slotView) bool) bool {
+	return slices.ContainsFunc(p.membersIn(live), func(m *member) bool {
+		v, err := m.look()
+		return err == nil && is(v)
+	})
 }
 
 // reap closes senders above MinSenders that nobody has used for IdleTimeout, the
