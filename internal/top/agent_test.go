@@ -49,12 +49,7 @@ func put(t testing.TB, st *store.Store, rows, rejected int) {
 		t.Fatal(err)
 	}
 	defer s.Return()
-	b := p.NewBatch()
-	for i := range rows {
-		if err := b.Table("t").Int64Column("v", int64(i)).At(time.Now()); err != nil {
-			t.Fatal(err)
-		}
-	}
+	b := batch(t, p, rows)
 	for range rejected {
 		r := &qwp.Row{}
 		r.Reset("t")

@@ -61,6 +61,18 @@ func pool(t testing.TB, dir string, rows int) *sfpool.Pool {
 	return p
 }
 
+// batch is one of so many rows of now.
+func batch(t testing.TB, p *sfpool.Pool, rows int) *sfpool.Batch {
+	t.Helper()
+	b := p.NewBatch()
+	for i := range rows {
+		if err := b.Table("t").Int64Column("v", int64(i)).At(time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return b
+}
+
 func add(t testing.TB, p *sfpool.Pool, rows int) {
 	t.Helper()
 	s, err := p.Borrow(t.Context())
@@ -68,13 +80,7 @@ func add(t testing.TB, p *sfpool.Pool, rows int) {
 		t.Fatal(err)
 	}
 	defer s.Return()
-	b := p.NewBatch()
-	for i := range rows {
-		if err := b.Table("t").Int64Column("v", int64(i)).At(time.Now()); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := s.Flush(t.Context(), b); err != nil {
+	if err := s.Flush(t.Context(), batch(t, p, rows)); err != nil {
 		t.Fatal(err)
 	}
 }
