@@ -48,7 +48,7 @@ func InUse(fsys vfs.FS, dir, name string) error {
 
 // poolPID returns the process that has a pool open; 0 if it left no number.
 func poolPID(fsys vfs.FS, dir, base string) int {
-	f, err := fsys.OpenFile(filepath.Join(dir, locksDir, lockName(base)+".lock.pid"), os.O_RDONLY, 0)
+	f, err := fsys.OpenFile(filepath.Join(dir, slot.LocksDir, lockName(base)+".lock.pid"), os.O_RDONLY, 0)
 	if err != nil {
 		return 0
 	}

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/vfs/vfstest"
 )
 
@@ -154,7 +155,7 @@ func TestWhatAnAdoptionFoundDamagedIsWrittenDownUnderTheLockOfItsName(t *testing
 				if op.Kind != vfstest.OpWrite || !strings.Contains(op.Path, "/other-0/.failed") {
 					return nil
 				}
-				if held, err := isHeld(disk, "/sf/"+locksDir+"/other-0.lock"); err == nil && held {
+				if held, err := isHeld(disk, "/sf/"+slot.LocksDir+"/other-0.lock"); err == nil && held {
 					under.Add(1)
 				} else {
 					free.Add(1)

@@ -12,11 +12,9 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
-
-// locksDir has the locks of pools and of names of slots.
-const locksDir = ".slot-locks"
 
 // lockName is the name of the lock that a pool with this sender_id holds as long
 // as it is open. No slot can have it: a sender_id has no dot.
@@ -24,7 +22,7 @@ func lockName(base string) string { return base + ".pool" }
 
 // countFile says how many slots the pool has that was opened last.
 func countFile(dir, base string) string {
-	return filepath.Join(dir, locksDir, lockName(base)+".slots")
+	return filepath.Join(dir, slot.LocksDir, lockName(base)+".slots")
 }
 
 // writeCount is a help for neighbours: failure, of a full disk for example, is no
@@ -61,7 +59,7 @@ func readCount(fsys vfs.FS, name string) int {
 // livingPool returns how many slots the pool with a sender_id has if it is open,
 // else 0.
 func livingPool(fsys vfs.FS, dir, base string) (slots int, _ error) {
-	held, err := isHeld(fsys, filepath.Join(dir, locksDir, lockName(base)+".lock"))
+	held, err := isHeld(fsys, filepath.Join(dir, slot.LocksDir, lockName(base)+".lock"))
 	if err != nil {
 		return 0, fmt.Errorf("look for the pool of sender_id %s: %w", base, err)
 	}

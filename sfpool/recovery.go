@@ -7,10 +7,10 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/sender"
+	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
 
@@ -184,16 +184,11 @@ func (p *Pool) unclaim(index int, err error) (passing bool) {
 
 // holdsSegments says whether a directory has files with frames in them, or might.
 func holdsSegments(fsys vfs.FS, dir string) (bool, error) {
-	entries, err := fsys.ReadDir(dir)
+	has, err := slot.HoldsSegments(fsys, dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	for _, e := range entries {
-		if e.Type().IsRegular() && strings.HasSuffix(e.Name(), ".sfa") {
-			return true, err
-		}
-	}
-	return false, err
+	return has, err
 }
 
 // empty waits until the slot is drained, then closes it. A sender that a

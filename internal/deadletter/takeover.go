@@ -4,7 +4,6 @@ package deadletter
 
 import (
 	"fmt"
-	"io/fs"
 	"slices"
 
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
@@ -13,11 +12,8 @@ import (
 // Has says whether there are files of letters of a sender_id in a directory. It changes
 // nothing.
 func Has(fsys vfs.FS, dir, senderID string) (bool, error) {
-	entries, err := fsys.ReadDir(dir)
-	return slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
-		id, _, _, ok := splitName(e.Name())
-		return ok && id == senderID && e.Type().IsRegular()
-	}), err
+	shelves, err := Shelves(fsys, dir)
+	return slices.ContainsFunc(shelves, func(s Shelf) bool { return s.SenderID == senderID }), err
 }
 
 // TakeOver makes the letters of another sender_id its own, and returns how many those

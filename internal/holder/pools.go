@@ -26,7 +26,7 @@ type Pool struct {
 // Pools are those that are open, and those that wrote a notice lately although their lock
 // is free as far as can be seen, sorted by sender_id.
 func (h *Locks) Pools(fsys vfs.FS, dir string, now time.Time) (list []Pool) {
-	entries, _ := fsys.ReadDir(filepath.Join(dir, locksDir)) // none where nobody was yet
+	entries, _ := fsys.ReadDir(filepath.Join(dir, slot.LocksDir)) // none where nobody was yet
 	for _, e := range entries {
 		id, is := strings.CutSuffix(e.Name(), ".pool.lock")
 		if !is {
@@ -47,9 +47,7 @@ func (h *Locks) Pools(fsys vfs.FS, dir string, now time.Time) (list []Pool) {
 	return list
 }
 
-const locksDir = ".slot-locks"
-
 // PoolLock is the file that a pool has locked while it is open.
 func PoolLock(dir, senderID string) string {
-	return filepath.Join(dir, locksDir, senderID+".pool.lock")
+	return filepath.Join(dir, slot.LocksDir, senderID+".pool.lock")
 }

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/questdb-sf/questdb_sf/internal/link"
+	"github.com/questdb-sf/questdb_sf/internal/slot"
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
 
@@ -73,7 +74,7 @@ const (
 
 // Path is where the pool of a sender_id puts its notice.
 func Path(dir, senderID string) string {
-	return filepath.Join(dir, ".slot-locks", senderID+".pool.notice")
+	return filepath.Join(dir, slot.LocksDir, senderID+".pool.notice")
 }
 
 // Write puts a notice in the place of the last one, without a sync. The file is not cut

@@ -2,11 +2,7 @@
 
 package slot
 
-import (
-	"strings"
-
-	"github.com/questdb-sf/questdb_sf/internal/vfs"
-)
+import "github.com/questdb-sf/questdb_sf/internal/vfs"
 
 // LedgerOf returns the ledger of a slot as its .qsf-state has it, with Published and
 // Watermark as of a slot without frames, for who does not open the slot: it reads two
@@ -25,7 +21,7 @@ func LedgerOf(fsys vfs.FS, dir string) (Stats, error) {
 		if err := r.foreignFile(e.Name()); err != nil {
 			return b.stats(-1), err
 		}
-		holds = holds || e.Type().IsRegular() && strings.HasSuffix(e.Name(), segmentSuffix)
+		holds = holds || isSegment(e)
 	}
 	st, err := (&Peeker{FS: fsys, Dir: dir}).stateOnce(false)
 	if err != nil || !st.valid {

@@ -8,6 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
@@ -67,3 +69,13 @@ func ignoreMissing(err error) error {
 
 // removeFile unlinks a file; one that is gone already is success.
 func removeFile(fsys vfs.FS, name string) error { return ignoreMissing(fsys.Remove(name)) }
+
+// HoldsSegments says whether a directory has segment files.
+func HoldsSegments(fsys vfs.FS, dir string) (bool, error) {
+	entries, err := fsys.ReadDir(dir)
+	return slices.ContainsFunc(entries, isSegment), err
+}
+
+func isSegment(e fs.DirEntry) bool {
+	return e.Type().IsRegular() && strings.HasSuffix(e.Name(), segmentSuffix)
+}

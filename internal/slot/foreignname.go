@@ -13,8 +13,10 @@ import (
 	"github.com/questdb-sf/questdb_sf/internal/vfs"
 )
 
+// LocksDir is where in sf_dir the locks of names of slots are, and those of pools.
+const LocksDir = ".slot-locks"
+
 const (
-	locksName     = ".slot-locks"
 	failedName    = ".failed"
 	lastErrorName = ".last_error"
 	maxReason     = 64 << 10
@@ -25,7 +27,7 @@ const (
 // a slot, because a rename moves the lock in the directory away. It fails with
 // *LockedError where it is held. release drops it even where it returns an error.
 func LockName(fsys vfs.FS, sfDir, name string) (release func() error, err error) {
-	dir := filepath.Join(sfDir, locksName)
+	dir := filepath.Join(sfDir, LocksDir)
 	if err := fsys.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}

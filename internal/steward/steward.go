@@ -91,13 +91,7 @@ func (s *Store) Slots() (names []string, _ error) {
 
 // holds says whether a slot has segment files.
 func (s *Store) holds(name string) (bool, error) {
-	entries, err := s.FS.ReadDir(s.path(name))
-	for _, e := range entries {
-		if e.Type().IsRegular() && strings.HasSuffix(e.Name(), ".sfa") {
-			return true, err
-		}
-	}
-	return false, err
+	return slot.HoldsSegments(s.FS, s.path(name))
 }
 
 // check says why a name is not that of a slot that may be worked on. It changes
